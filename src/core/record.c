@@ -1,0 +1,610 @@
+/*
+ * record.c
+ *	  Building records, and showing them as JSON.
+ */
+#include "record.h"
+#include "utf8.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+const char *const sl_known_name[SL_KNOWN_TEXTS] = {
+	[SL_LEVEL] = "level",
+	[SL_MESSAGE] = "message",
+	[SL_SERVICE] = "service",
+	[SL_TRACE_ID] = "trace_id",
+	[SL_SPAN_ID] = "span_id",
+	[SL_REQUEST_ID] = "request_id",
+	[SL_ERROR_CODE] = "error_code",
+};
+
+/* Spellings under which senders write the known names. */
+#define SPELLING(literal, slot) {literal, sizeof(literal) - 1, slot}
+static const struct
+{
+	const char *name;
+	size_t		n;
+	sl_known	slot;
+}			spellings[] = {
+	SPELLING("level", SL_LEVEL),
+	SPELLING("severity", SL_LEVEL),
+	SPELLING("severity_text", SL_LEVEL),
+	SPELLING("severityText", SL_LEVEL),
+	SPELLING("message", SL_MESSAGE),
+	SPELLING("msg", SL_MESSAGE),
+	SPELLING("body", SL_MESSAGE),
+	SPELLING("service", SL_SERVICE),
+	SPELLING("service.name", SL_SERVICE),
+	SPELLING("trace_id", SL_TRACE_ID),
+	SPELLING("traceId", SL_TRACE_ID),
+	SPELLING("span_id", SL_SPAN_ID),
+	SPELLING("spanId", SL_SPAN_ID),
+	SPELLING("request_id", SL_REQUEST_ID),
+	SPELLING("requestId", SL_REQUEST_ID),
+	SPELLING("error_code", SL_ERROR_CODE),
+	SPELLING("errorCode", SL_ERROR_CODE),
+};
+
+int
+sl_known_slot(sl_str name)
+{
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+		if (spellings[i].n == name.n && memcmp(spellings[i].name, name.p, name.n) == 0)
+			return (int) spellings[i].slot;
+	return -1;
+}
+
+sl_record *
+sl_records_add(sl_arena *arena, sl_records *records)
+{
+	sl_record  *record;
+
+	if (records->n == records->cap)
+	{
+		size_t		cap = records->cap ? records->cap * 2 : 16;
+		sl_record  *v = sl_alloc(arena, cap * sizeof(sl_record));
+
+		if (records->n)
+			memcpy(v, records->v, records->n * sizeof(sl_record));
+		records->v = v;
+		records->cap = cap;
+	}
+	record = &records->v[records->n++];
+	memset(record, 0, sizeof(*record));
+	return record;
+}
+
+sl_value *
+sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
+{
+	if (fields->n == fields->cap)
+	{
+		uint32_t	cap = fields->cap ? fields->cap * 2 : 8;
+		sl_field   *v = sl_alloc(arena, cap * sizeof(sl_field));
+
+		if (fields->n)
+			memcpy(v, fields->v, fields->n * sizeof(sl_field));
+		fields->v = v;
+		fields->cap = cap;
+	}
+	fields->v[fields->n].name = name;
+	return &fields->v[fields->n++].value;
+}
+
+static bool
+take_timestamp(sl_value value, int64_t *ns)
+{
+	switch (value.type)
+	{
+		case SL_STRING:
+			if (sl_parse_timestamp(value.u.s, ns))
+				return true;
+			else
+			{
+				char		digits[32];
+				char	   *end;
+				double		d;
+
+				if (value.u.s.n == 0 || value.u.s.n >= sizeof(digits))
+					return false;
+				memcpy(digits, value.u.s.p, value.u.s.n);
+				digits[value.u.s.n] = '\0';
+				d = strtod(digits, &end);
+				return *end == '\0' && sl_epoch_timestamp(d, ns);
+			}
+		case SL_INT:
+			/* ns need all of the 63 bits */
+			if (value.u.i > (int64_t) 1e17)
+			{
+				*ns = value.u.i;
+				return true;
+			}
+			return sl_epoch_timestamp((double) value.u.i, ns);
+		case SL_DOUBLE:
+			return sl_epoch_timestamp(value.u.d, ns);
+		default:
+			return false;
+	}
+}
+
+/* The one place that knows the names of times, for sl_record_set. */
+static int64_t *
+time_slot(sl_record *record, sl_str name)
+{
+	if (sl_str_is(name, "timestamp") || sl_str_is(name, "@timestamp") ||
+		sl_str_is(name, "time") || sl_str_is(name, "ts"))
+		return &record->timestamp;
+	if (sl_str_is(name, "observed_timestamp"))
+		return &record->observed;
+	return NULL;
+}
+
+void
+sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
+{
+	int64_t    *slot;
+
+	/* the shortest spelling has 2 bytes, the longest 18 */
+	if (name.n >= 2 && name.n <= 18 && !value.element && value.type != SL_NULL)
+	{
+		slot = time_slot(record, name);
+		if (slot && *slot == 0)
+		{
+			if (take_timestamp(value, slot))
+				return;
+			record->notes |= SL_NOTE_TIMESTAMP;
+		}
+		else if (sl_str_is(name, "severity_number") && value.type == SL_INT)
+		{
+			if (value.u.i >= 1 && value.u.i <= 24)
+			{
+				record->severity = (int) value.u.i;
+				return;
+			}
+			record->notes |= SL_NOTE_SEVERITY;
+		}
+		else
+		{
+			int			known = sl_known_slot(name);
+
+			/* the first spelling wins, the rest stay fields */
+			if (known >= 0 && !record->text[known].p)
+			{
+				record->text[known] = sl_value_text(arena, &value);
+				return;
+			}
+		}
+	}
+	*sl_fields_add(arena, &record->attributes, name) = value;
+}
+
+void
+sl_record_finish(sl_arena *arena, sl_record *record)
+{
+	(void) arena;
+	if (record->resource)
+	{
+		record->notes |= record->resource->notes;
+		if (!record->text[SL_SERVICE].p)
+		{
+			const sl_fields *fields = &record->resource->fields;
+
+			for (uint32_t i = 0; i < fields->n; i++)
+				if (sl_str_is(fields->v[i].name, "service.name") &&
+					fields->v[i].value.type == SL_STRING)
+				{
+					record->text[SL_SERVICE] = fields->v[i].value.u.s;
+					break;
+				}
+		}
+	}
+	if (record->severity == 0 && record->text[SL_LEVEL].p)
+		record->severity = sl_severity_of(record->text[SL_LEVEL]);
+	else if (record->severity && !record->text[SL_LEVEL].p)
+	{
+		const char *level = sl_level_of(record->severity);
+
+		record->text[SL_LEVEL] = (sl_str) {level, strlen(level)};
+	}
+}
+
+int
+sl_severity_of(sl_str level)
+{
+	static const struct
+	{
+		const char *text;
+		int			severity;
+	}			levels[] = {
+		{"trace", 1}, {"debug", 5}, {"verbose", 5},
+		{"info", 9}, {"information", 9}, {"informational", 9}, {"notice", 10},
+		{"warn", 13}, {"warning", 13},
+		{"error", 17}, {"err", 17}, {"severe", 17},
+		{"critical", 18}, {"crit", 18}, {"alert", 19},
+		{"fatal", 21}, {"panic", 21}, {"emergency", 21}, {"emerg", 21},
+	};
+	size_t		n = level.n;
+	int			step = 0;
+
+	/* OpenTelemetry's short names: ERROR2 is one above ERROR */
+	if (n > 1 && level.p[n - 1] >= '2' && level.p[n - 1] <= '4')
+		step = level.p[--n] - '1';
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (strlen(levels[i].text) == n && strncasecmp(levels[i].text, level.p, n) == 0)
+			return levels[i].severity + step;
+	return 0;
+}
+
+const char *
+sl_level_of(int severity)
+{
+	static const char *const names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+
+	return severity >= 1 && severity <= 24 ? names[(severity - 1) / 4] : "";
+}
+
+/* Reads exactly n digits at *p, moving it on. */
+static bool
+digits(const char **p, const char *end, int n, int *value)
+{
+	*value = 0;
+	for (; n > 0; n--, (*p)++)
+	{
+		if (*p == end || **p < '0' || **p > '9')
+			return false;
+		*value = *value * 10 + (**p - '0');
+	}
+	return true;
+}
+
+/* Days from 1970-01-01 of a Gregorian date. */
+static int64_t
+days_from_civil(int y, int m, int d)
+{
+	int			era,
+				yoe,
+				doy,
+				doe;
+
+	y -= m <= 2;
+	era = y / 400;
+	yoe = y - era * 400;
+	doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+	return (int64_t) era * 146097 + doe - 719468;
+}
+
+bool
+sl_parse_timestamp(sl_str s, int64_t *ns)
+{
+	static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	const char *p = s.p,
+			   *end = s.p + s.n;
+	int			year,
+				month,
+				day,
+				hour = 0,
+				minute = 0,
+				second = 0,
+				offset = 0;
+	int64_t		fraction = 0,
+				seconds;
+
+	if (!digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
+		!digits(&p, end, 2, &month) || p == end || *p++ != '-' ||
+		!digits(&p, end, 2, &day))
+		return false;
+	if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] ||
+		(month == 2 && day == 29 && (year % 4 || (year % 100 == 0 && year % 400))))
+		return false;
+	if (p < end)
+	{
+		if (*p != 'T' && *p != 't' && *p != ' ')
+			return false;
+		p++;
+		if (!digits(&p, end, 2, &hour) || p == end || *p++ != ':' || !digits(&p, end, 2, &minute))
+			return false;
+		if (p < end && *p == ':')
+		{
+			p++;
+			if (!digits(&p, end, 2, &second))
+				return false;
+			if (p < end && (*p == '.' || *p == ','))
+			{
+				int64_t		unit = 100000000;
+
+				p++;
+				if (p == end || *p < '0' || *p > '9')
+					return false;
+				for (; p < end && *p >= '0' && *p <= '9'; p++, unit /= 10)
+					fraction += (*p - '0') * unit;
+			}
+		}
+		if (p < end && (*p == 'Z' || *p == 'z'))
+			p++;
+		else if (p < end && (*p == '+' || *p == '-'))
+		{
+			int			sign = *p++ == '-' ? -1 : 1,
+						oh,
+						om = 0;
+
+			if (!digits(&p, end, 2, &oh))
+				return false;
+			if (p < end && *p == ':')
+				p++;
+			if (p < end && !digits(&p, end, 2, &om))
+				return false;
+			if (oh > 15 || om > 59)
+				return false;
+			offset = sign * (oh * 3600 + om * 60);
+		}
+	}
+	if (p != end || hour > 23 || minute > 59 || second > 60)
+		return false;
+	/* what 64 bits of ns hold; times before 1970 are no log's */
+	if (year < 1970 || year > 2261)
+		return false;
+	seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+	if (seconds < 0)
+		return false;
+	*ns = seconds * 1000000000 + fraction;
+	return true;
+}
+
+bool
+sl_epoch_timestamp(double value, int64_t *ns)
+{
+	double		scaled;
+
+	if (!(value > 0))
+		return false;
+	scaled = value < 1e11 ? value * 1e9 : value < 1e14 ? value * 1e6 : value < 1e17 ? value * 1e3 : value;
+	if (scaled >= 9.2e18)
+		return false;
+	*ns = (int64_t) scaled;
+	return true;
+}
+
+void
+sl_format_timestamp(char *buf, int64_t ns)
+{
+	int64_t		seconds = ns / 1000000000,
+				fraction = ns % 1000000000;
+	int64_t		days,
+				rest;
+	int			era,
+				doe,
+				yoe,
+				doy,
+				mp,
+				y,
+				m,
+				d;
+
+	if (fraction < 0)
+	{
+		fraction += 1000000000;
+		seconds--;
+	}
+	days = seconds / 86400;
+	rest = seconds % 86400;
+	if (rest < 0)
+	{
+		rest += 86400;
+		days--;
+	}
+	days += 719468;
+	era = (int) ((days >= 0 ? days : days - 146096) / 146097);
+	doe = (int) (days - (int64_t) era * 146097);
+	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	mp = (5 * doy + 2) / 153;
+	d = doy - (153 * mp + 2) / 5 + 1;
+	m = mp < 10 ? mp + 3 : mp - 9;
+	y = yoe + era * 400 + (m <= 2);
+	snprintf(buf, 64, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", y, m, d,
+			 (int) (rest / 3600), (int) (rest / 60 % 60), (int) (rest % 60), (int) (fraction / 1000));
+}
+
+static sl_str
+double_text(sl_arena *arena, double d)
+{
+	sl_str		s;
+
+	if (isnan(d))
+		return SL_STR("NaN");
+	if (isinf(d))
+		return d > 0 ? SL_STR("Infinity") : SL_STR("-Infinity");
+	for (int precision = 15; precision <= 17; precision++)
+	{
+		s = sl_strf(arena, "%.*g", precision, d);
+		if (strtod(s.p, NULL) == d)
+			break;
+	}
+	return s;
+}
+
+sl_str
+sl_value_text(sl_arena *arena, const sl_value *value)
+{
+	switch (value->type)
+	{
+		case SL_STRING:
+			return value->u.s;
+		case SL_INT:
+			return sl_strf(arena, "%lld", (long long) value->u.i);
+		case SL_DOUBLE:
+			return double_text(arena, value->u.d);
+		case SL_BOOL:
+			return value->u.b ? SL_STR("true") : SL_STR("false");
+		case SL_NULL:
+			break;
+	}
+	return SL_STR("");
+}
+
+static void
+value_json(sl_buf *out, const sl_value *value)
+{
+	sl_str		text;
+
+	switch (value->type)
+	{
+		case SL_STRING:
+			sl_buf_json_string(out, value->u.s);
+			return;
+		case SL_NULL:
+			sl_buf_puts(out, "null");
+			return;
+		case SL_DOUBLE:
+			text = double_text(out->arena, value->u.d);
+			if (!isfinite(value->u.d))	/* JSON has no word for these */
+				sl_buf_json_string(out, text);
+			else
+				sl_buf_add(out, text.p, text.n);
+			return;
+		case SL_INT:
+		case SL_BOOL:
+			text = sl_value_text(out->arena, value);
+			sl_buf_add(out, text.p, text.n);
+			return;
+	}
+}
+
+static void
+notes_json(sl_buf *out, uint32_t notes)
+{
+	static const char *const words[] = {"text repaired", "timestamp ignored",
+	"number out of range", "severity number ignored", "trace or span id ignored"};
+	const char *comma = "";
+
+	sl_buf_puts(out, "\"stacklens.note\":[");
+	for (int i = 0; i < 5; i++)
+		if (notes & (1u << i))
+		{
+			sl_buf_printf(out, "%s\"%s\"", comma, words[i]);
+			comma = ",";
+		}
+	sl_buf_putc(out, ']');
+}
+
+static int
+compare_fields(const void *a, const void *b)
+{
+	const sl_field *fa = *(const sl_field *const *) a,
+			   *fb = *(const sl_field *const *) b;
+	size_t		n = fa->name.n < fb->name.n ? fa->name.n : fb->name.n;
+	int			order = n ? memcmp(fa->name.p, fb->name.p, n) : 0;
+
+	if (order == 0 && fa->name.n != fb->name.n)
+		order = fa->name.n < fb->name.n ? -1 : 1;
+	if (order == 0)
+		order = fa < fb ? -1 : 1;	/* values keep their order */
+	return order;
+}
+
+/*
+ * Fields of one name become one array, wherever they stand: an array of
+ * objects interleaves its members, and jsonb would keep the last one only.
+ */
+void
+sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
+{
+	const sl_field **sorted = sl_alloc(out->arena, (fields->n + 1) * sizeof(*sorted));
+
+	for (uint32_t i = 0; i < fields->n; i++)
+		sorted[i] = &fields->v[i];
+	qsort(sorted, fields->n, sizeof(*sorted), compare_fields);
+	sl_buf_putc(out, '{');
+	for (uint32_t i = 0; i < fields->n;)
+	{
+		uint32_t	first = i,
+					next = i + 1;
+
+		while (next < fields->n && sl_str_eq(sorted[next]->name, sorted[i]->name))
+			next++;
+		if (i > 0)
+			sl_buf_putc(out, ',');
+		sl_buf_json_string(out, sorted[i]->name);
+		sl_buf_putc(out, ':');
+		if (next == i + 1 && !sorted[i]->value.element)
+			value_json(out, &sorted[i++]->value);
+		else
+		{
+			sl_buf_putc(out, '[');
+			for (; i < next; i++)
+			{
+				if (i > first)
+					sl_buf_putc(out, ',');
+				value_json(out, &sorted[i]->value);
+			}
+			sl_buf_putc(out, ']');
+		}
+	}
+	if (notes)
+	{
+		if (fields->n > 0)
+			sl_buf_putc(out, ',');
+		notes_json(out, notes);
+	}
+	sl_buf_putc(out, '}');
+}
+
+void
+sl_record_json(sl_buf *out, const sl_record *record)
+{
+	char		when[64];
+
+	sl_buf_putc(out, '{');
+	if (record->timestamp)
+	{
+		sl_format_timestamp(when, record->timestamp);
+		sl_buf_printf(out, "\"timestamp\":\"%s\",", when);
+	}
+	if (record->observed)
+	{
+		sl_format_timestamp(when, record->observed);
+		sl_buf_printf(out, "\"observed_timestamp\":\"%s\",", when);
+	}
+	if (record->severity)
+		sl_buf_printf(out, "\"severity_number\":%d,", record->severity);
+	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
+		if (record->text[i].p)
+		{
+			sl_buf_printf(out, "\"%s\":", sl_known_name[i]);
+			sl_buf_json_string(out, record->text[i]);
+			sl_buf_putc(out, ',');
+		}
+	sl_buf_puts(out, "\"attributes\":");
+	sl_fields_json(out, &record->attributes, record->notes);
+	if (record->resource)
+	{
+		sl_buf_puts(out, ",\"resource\":");
+		sl_fields_json(out, &record->resource->fields, 0);
+	}
+	sl_buf_putc(out, '}');
+}
+
+sl_str
+sl_record_text(sl_arena *arena, const sl_record *record, sl_str name)
+{
+	const sl_fields *fields = &record->attributes;
+	int			known = sl_known_slot(name);
+
+	if (known >= 0 && record->text[known].p)
+		return record->text[known];
+	if (sl_str_starts(name, "resource."))
+	{
+		if (!record->resource)
+			return (sl_str) {NULL, 0};
+		fields = &record->resource->fields;
+		name.p += 9;
+		name.n -= 9;
+	}
+	for (uint32_t i = 0; i < fields->n; i++)
+		if (sl_str_eq(fields->v[i].name, name) && fields->v[i].value.type != SL_NULL)
+			return sl_value_text(arena, &fields->v[i].value);
+	return (sl_str) {NULL, 0};
+}
