@@ -123,11 +123,12 @@ sl_str
 sl_strf(sl_arena *arena, const char *format, ...)
 {
 	va_list		args;
+	char		probe[1];
 	int			n;
 	char	   *p;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	n = vsnprintf(probe, sizeof(probe), format, args);
 	va_end(args);
 	p = sl_alloc(arena, (size_t) n + 1);
 	va_start(args, format);
@@ -183,10 +184,11 @@ void
 sl_buf_printf(sl_buf *buf, const char *format, ...)
 {
 	va_list		args;
+	char		probe[1];
 	int			n;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	n = vsnprintf(probe, sizeof(probe), format, args);
 	va_end(args);
 	sl_buf_reserve(buf, (size_t) n);
 	va_start(args, format);
