@@ -45,6 +45,10 @@ extern bool sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 extern bool sl_decode_text(const char *data, size_t n, sl_arena *arena,
 						   sl_records *records, sl_error *err);
 
+/* A JSON object's members as fields, without regard to known names. */
+extern bool sl_decode_fields(const char *data, size_t n, sl_arena *arena,
+							 sl_fields *fields, sl_error *err);
+
 /* A string of the input as a record may hold it: itself, or repaired. */
 extern sl_str sl_take_text(sl_arena *arena, const char *p, size_t n, uint32_t *notes);
 

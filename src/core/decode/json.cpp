@@ -1024,6 +1024,31 @@ sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 	return false;
 }
 
+extern "C" bool
+sl_decode_fields(const char *data, size_t n, sl_arena *arena, sl_fields *fields, sl_error *err)
+{
+	context		c = {arena, err, nullptr, nullptr, 0, false};
+	parser_lease parser;
+	ondemand::document doc;
+	ondemand::value root;
+	sl_resource resource = {*fields, 0};
+	target		t = {nullptr, &resource, &resource.notes};
+	const char *copy = padded(c, data, n, false);
+	error_code	code;
+
+	if (!parser)
+		return sl_fail(err, "53200", "out of memory");
+	code = parser->iterate(padded_string_view(copy, n, n + PADDING)).get(doc);
+	if (!code)
+		code = doc.get_value().get(root);
+	if (code)
+		return fail_at_offset(c, copy + n, describe(code));
+	if (!walk_value(c, root, t, sl_str{nullptr, 0}, false, 1))
+		return false;
+	*fields = resource.fields;
+	return true;
+}
+
 namespace
 {
 

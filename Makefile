@@ -1,0 +1,99 @@
+# StackLens: the extension (PGXS), the gateway, and the command line tool.
+#
+#   make              build all three
+#   make install      install them (PG_CONFIG says for which server)
+#   make test         the whole suite, against real servers (installs what only tests need)
+#   make installcheck pg_regress on a server of its own
+#   make deps         install what building needs (Debian)
+#   make stacklens-rule   the command line tool alone, without a server's headers
+#   make format       the code's layout, by clang-format
+
+VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" stacklens.control)
+
+CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
+	src/core/decode/decode.o src/core/decode/otlp_proto.o \
+	src/core/rule/sigma.o src/core/rule/condition.o src/core/rule/value.o src/core/rule/yaml.o \
+	src/core/match/compile.o src/core/match/match.o
+CORE = $(CORE_C) src/core/decode/json.o
+CORE_LIBS = -lsimdjson -lyaml -lstdc++ -lm
+
+MODULE_big = stacklens
+EXTENSION = stacklens
+DATA = sql/stacklens--$(VERSION).sql
+OBJS = $(CORE) \
+	src/stacklens.o src/error.o src/rules.o src/ingest.o src/sources.o \
+	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o \
+	src/alert/alert.o src/stats/shared.o \
+	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
+	bgworker/notifier.o bgworker/evaluator.o bgworker/utility.o
+
+WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(VERSION)"'
+PG_CFLAGS = $(WARNINGS) -Wno-declaration-after-statement
+PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti
+SHLIB_LINK = $(CORE_LIBS) -lrdkafka
+
+REGRESS = $(notdir $(basename $(wildcard sql/[0-9]*.sql)))
+REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/test/tmp/regress --temp-config=test/regress.conf \
+	--dbname=stacklens_regress --encoding=UTF8 --no-locale
+EXTRA_CLEAN = stacklens-rule stacklens-gateway test/tmp src/cli/*.o gateway/*.o
+
+# Goals that need no server's headers stand before PGXS is asked for.
+STANDALONE = deps format stacklens-rule stacklens-gateway test
+ifneq ($(filter $(STANDALONE),$(MAKECMDGOALS)),)
+ifeq ($(filter-out $(STANDALONE),$(MAKECMDGOALS)),)
+NO_PGXS = 1
+endif
+endif
+
+ifndef NO_PGXS
+PG_CONFIG ?= pg_config
+override with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+# a warning of clang's that later servers ask for and gcc 12 doesn't know
+override CFLAGS := $(filter-out -Wmissing-variable-declarations,$(CFLAGS))
+
+all: stacklens-rule stacklens-gateway
+
+install: install-programs
+install-programs: stacklens-rule stacklens-gateway
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/stacklens/ui'
+	$(INSTALL_PROGRAM) stacklens-rule stacklens-gateway '$(DESTDIR)$(bindir)/'
+	$(INSTALL_DATA) gateway/ui/*.* gateway/openapi.json '$(DESTDIR)$(datadir)/stacklens/ui/'
+.PHONY: install-programs
+else
+CC ?= gcc
+CXX ?= g++
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 $(WARNINGS)
+CXXFLAGS ?= -O2 -g
+CXXFLAGS += $(PG_CXXFLAGS)
+CPPFLAGS += -DSL_VERSION='"$(VERSION)"'
+endif
+
+# json.cpp is the only C++; simdjson is fast only when it is optimised
+RULE_OBJS = src/cli/stacklens-rule.o $(CORE)
+stacklens-rule: $(RULE_OBJS)
+	$(CC) $(CFLAGS) -o $@ $(RULE_OBJS) $(CORE_LIBS)
+
+GATEWAY_OBJS = gateway/main.o gateway/db.o gateway/http.o gateway/feed.o gateway/routes.o gateway/body.o
+GATEWAY_LIBS = -lwebsockets -lpq -lz
+stacklens-gateway: $(GATEWAY_OBJS)
+	$(CC) $(CFLAGS) -o $@ $(GATEWAY_OBJS) $(GATEWAY_LIBS)
+
+$(OBJS) $(RULE_OBJS): $(wildcard src/*.h src/*/*.h src/core/*/*.h bgworker/*.h) stacklens.control
+$(GATEWAY_OBJS): $(wildcard gateway/*.h) stacklens.control
+gateway/%.o: CPPFLAGS += -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+
+deps:
+	compose/install-deps.sh
+
+test:
+	test/run
+
+format:
+	find src bgworker gateway test bench \( -name '*.c' -o -name '*.h' -o -name '*.cpp' \) \
+		-not -name fold_table.h -not -path '*/build/*' -not -path '*/.cache/*' | xargs clang-format -i
+
+.PHONY: deps test format

@@ -1,0 +1,109 @@
+/*
+ * ingest.c
+ *	  Messages into the inbox: decoded, then stored, all records or none.
+ */
+#include "stacklens.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(stacklens_ingest);
+
+#define COLUMNS 12
+
+static const char insert_log[] =
+"INSERT INTO stacklens.logs (timestamp, observed_timestamp, service, severity_number, level, message,"
+" trace_id, span_id, request_id, error_code, attributes, resource) VALUES"
+" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id";
+
+static TimestampTz
+timestamptz_of(int64 ns)
+{
+	return ns / 1000 - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+static void
+put_text(Datum *values, char *nulls, int i, sl_str s)
+{
+	nulls[i] = s.p ? ' ' : 'n';
+	if (s.p)
+		values[i] = PointerGetDatum(cstring_to_text_with_len(s.p, (int) s.n));
+}
+
+static int64
+store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
+{
+	Datum		values[COLUMNS] = {0};
+	char		nulls[COLUMNS + 1] = "            ";
+	int64		when = record->timestamp ? record->timestamp : record->observed;
+	sl_buf		json;
+	bool		isnull;
+
+	values[0] = TimestampTzGetDatum(when ? timestamptz_of(when) : GetCurrentTimestamp());
+	nulls[1] = record->observed ? ' ' : 'n';
+	values[1] = TimestampTzGetDatum(timestamptz_of(record->observed));
+	put_text(values, nulls, 2, record->text[SL_SERVICE]);
+	nulls[3] = record->severity ? ' ' : 'n';
+	values[3] = Int16GetDatum((int16) record->severity);
+	put_text(values, nulls, 4, record->text[SL_LEVEL]);
+	put_text(values, nulls, 5, record->text[SL_MESSAGE]);
+	put_text(values, nulls, 6, record->text[SL_TRACE_ID]);
+	put_text(values, nulls, 7, record->text[SL_SPAN_ID]);
+	put_text(values, nulls, 8, record->text[SL_REQUEST_ID]);
+	put_text(values, nulls, 9, record->text[SL_ERROR_CODE]);
+	sl_buf_init(&json, arena, 512);
+	sl_fields_json(&json, &record->attributes, record->notes);
+	put_text(values, nulls, 10, (sl_str) {json.p, json.n});
+	nulls[11] = 'n';
+	if (record->resource)
+	{
+		sl_buf_init(&json, arena, 256);
+		sl_fields_json(&json, &record->resource->fields, 0);
+		put_text(values, nulls, 11, (sl_str) {json.p, json.n});
+	}
+	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not store a log record");
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* ingest(body bytea, format text) → ids of the stored records. */
+Datum
+stacklens_ingest(PG_FUNCTION_ARGS)
+{
+	static sl_arena arena;
+	static SPIPlanPtr plan;
+	bytea	   *body = PG_GETARG_BYTEA_PP(0);
+	text	   *name = PG_GETARG_TEXT_PP(1);
+	sl_records	records = {0};
+	sl_format	format;
+	sl_error	err;
+	Datum	   *stored;
+
+	if (!sl_format_from_name((sl_str) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &format))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown log format \"%s\"", text_to_cstring(name)),
+				 errhint("It is one of auto, otlp_proto, otlp_json, json, text.")));
+	sl_server_arena(&arena);
+	if (!sl_decode(format, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &arena, &records, &err))
+		sl_ereport(&err);
+	stored = palloc((records.n + 1) * sizeof(Datum));
+	SPI_connect();
+	if (!plan)
+	{
+		Oid			types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+
+		plan = SPI_prepare(insert_log, COLUMNS, types);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the statement that stores log records");
+	}
+	for (size_t i = 0; i < records.n; i++)
+		stored[i] = Int64GetDatum(store(plan, &records.v[i], &arena));
+	SPI_finish();
+	PG_RETURN_ARRAYTYPE_P(construct_array(stored, (int) records.n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}

@@ -1,0 +1,57 @@
+/*
+ * stacklens.h
+ *	  What the parts of the extension know of one another.
+ */
+#ifndef STACKLENS_H
+#define STACKLENS_H
+
+#include "postgres.h"
+
+#include "core/decode/decode.h"
+#include "core/match/ruleset.h"
+
+/* Settings (stacklens.c). */
+extern char *sl_database;
+extern int	sl_work_mem;		/* kB */
+extern int	sl_debug;
+
+enum
+{
+	SL_DEBUG_OFF,
+	SL_DEBUG_MATCH,
+	SL_DEBUG_ALL
+};
+
+/* Core's errors as the server's (error.c). */
+extern void sl_ereport(const sl_error *err) pg_attribute_noreturn();
+extern int	sl_sqlstate(const sl_error *err);
+
+/*
+ * An arena whose exhaustion is an error of the server.  Arenas are static:
+ * an error leaves them as they are, the next use resets them.
+ */
+extern void sl_server_arena(sl_arena *arena);
+
+/* The enabled rules of this database, compiled (rules.c). */
+typedef struct sl_rule_row
+{
+	char		id[37];
+	char	   *name;
+} sl_rule_row;
+
+typedef struct sl_rules
+{
+	sl_ruleset *set;
+	sl_matcher *matcher;
+	sl_rule_row *rows;			/* by the set's numbers */
+} sl_rules;
+
+/* Reads them again if they changed; within a transaction with SPI connected. */
+extern sl_rules *sl_rules_current(void);
+
+/* Shared memory and workers (bgworker/). */
+extern void sl_shmem_init(void);
+extern void sl_launcher_init(void);
+extern void sl_utility_init(void);
+
+#endif							/* STACKLENS_H */
