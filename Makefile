@@ -8,7 +8,7 @@
 #   make stacklens-rule   the command line tool alone, without a server's headers
 #   make format       the code's layout, by clang-format
 
-VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" stacklens.control)
+STACKLENS_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" stacklens.control)
 
 CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
 	src/core/decode/decode.o src/core/decode/otlp_proto.o \
@@ -19,16 +19,16 @@ CORE_LIBS = -lsimdjson -lyaml -lstdc++ -lm
 
 MODULE_big = stacklens
 EXTENSION = stacklens
-DATA = sql/stacklens--$(VERSION).sql
+DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
-	src/stacklens.o src/error.o src/rules.o src/ingest.o src/sources.o \
+	src/stacklens.o src/error.o src/rules.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o \
 	src/alert/alert.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
 	bgworker/notifier.o bgworker/evaluator.o bgworker/utility.o
 
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(VERSION)"'
+PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(STACKLENS_VERSION)"'
 PG_CFLAGS = $(WARNINGS) -Wno-declaration-after-statement
 PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti
 SHLIB_LINK = $(CORE_LIBS) -lrdkafka
@@ -69,7 +69,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARNINGS)
 CXXFLAGS ?= -O2 -g
 CXXFLAGS += $(PG_CXXFLAGS)
-CPPFLAGS += -DSL_VERSION='"$(VERSION)"'
+CPPFLAGS += -DSL_VERSION='"$(STACKLENS_VERSION)"'
 endif
 
 # json.cpp is the only C++; simdjson is fast only when it is optimised

@@ -1,3 +1,9 @@
+-- StackLens 0.1.0
+--
+-- Schema stacklens is what users call and read; stacklens_internal is ours.
+-- Functions that change something run with their owner's rights and a fixed
+-- search_path: roles are given the functions, not the tables.
+
 \echo Use "CREATE EXTENSION stacklens" to load this file. \quit
 
 DO $$
@@ -5,6 +11,7 @@ BEGIN
 	IF current_setting('server_encoding') <> 'UTF8' THEN
 		RAISE EXCEPTION 'stacklens needs a database whose encoding is UTF8'
 			USING ERRCODE = 'feature_not_supported',
+				  DETAIL = format('This one is %s.', current_setting('server_encoding')),
 				  HINT = 'Create one with CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0.';
 	END IF;
 END
@@ -15,14 +22,41 @@ CREATE SCHEMA stacklens_internal;
 COMMENT ON SCHEMA stacklens IS 'Log alerting: what users call and read';
 COMMENT ON SCHEMA stacklens_internal IS 'Private to the extension stacklens';
 
--- Who this database is: not dumped, so a restored copy gets its own.
-CREATE TABLE stacklens_internal.incarnation (id uuid NOT NULL DEFAULT gen_random_uuid(), term int NOT NULL DEFAULT 1);
+-- Who this database is -------------------------------------------------------
+-- Not dumped, so a restored copy gets its own; pg_upgrade and physical copies
+-- keep it, and the maintainer raises the term where the server is another.
+
+CREATE TABLE stacklens_internal.incarnation (
+	id uuid NOT NULL DEFAULT gen_random_uuid(),
+	term int NOT NULL DEFAULT 1,
+	system_identifier text,
+	timeline int
+);
 INSERT INTO stacklens_internal.incarnation DEFAULT VALUES;
 
+CREATE FUNCTION stacklens_internal.incarnation() RETURNS uuid LANGUAGE sql STABLE
+	RETURN (SELECT i.id FROM stacklens_internal.incarnation i);
 CREATE FUNCTION stacklens_internal.epoch() RETURNS text LANGUAGE sql STABLE
-RETURN (SELECT replace(left(id::text, 13), '-', '') || '.' || term FROM stacklens_internal.incarnation);
+	RETURN (SELECT replace(left(i.id::text, 13), '-', '') || '.' || i.term FROM stacklens_internal.incarnation i);
+COMMENT ON FUNCTION stacklens_internal.epoch IS 'Names the run of feed numbers: another one after a restore or a promotion';
 
--- Rules ---------------------------------------------------------------------
+CREATE FUNCTION stacklens_internal.library_version() RETURNS text
+	AS 'MODULE_PATHNAME', 'stacklens_library_version' LANGUAGE C STABLE STRICT;
+CREATE FUNCTION stacklens_internal.require_workers(what text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_require_workers' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.wake(worker text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_wake' LANGUAGE C STRICT;
+COMMENT ON FUNCTION stacklens_internal.wake IS 'Workers of a kind look for work once the transaction commits';
+
+-- Who acts: the role that was SET, else who logged in.
+CREATE FUNCTION stacklens_internal.actor() RETURNS text LANGUAGE sql STABLE
+	RETURN CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
+
+CREATE FUNCTION stacklens.version() RETURNS text LANGUAGE sql STABLE
+	RETURN (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'stacklens');
+COMMENT ON FUNCTION stacklens.version IS 'The version of the extension in this database';
+
+-- Rules ----------------------------------------------------------------------
 
 CREATE TABLE stacklens_internal.rules (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -36,25 +70,18 @@ CREATE TABLE stacklens_internal.rules (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now()
 );
--- Raised by every change of a rule; what tells workers to read them again.
-CREATE TABLE stacklens_internal.rules_version (version bigint NOT NULL);
+-- Raised by every change of a rule: what tells workers to read them again.
+CREATE TABLE stacklens_internal.rules_version (version bigint NOT NULL) WITH (fillfactor = 50);
 INSERT INTO stacklens_internal.rules_version VALUES (1);
 
 CREATE VIEW stacklens.rules AS
-	SELECT name, id, title, 'detection'::text AS kind, enabled, severity, issue_code, definition,
-		   origin, created_at, updated_at, NULL::text AS error
-	FROM stacklens_internal.rules;
+	SELECT r.name, r.id, r.title, 'detection'::text AS kind, r.enabled, r.severity, r.issue_code, r.definition,
+		   r.origin, r.created_at, r.updated_at, NULL::text AS error
+	FROM stacklens_internal.rules r;
 COMMENT ON VIEW stacklens.rules IS 'The rules that every record is judged by';
 
-CREATE FUNCTION stacklens_internal.wake(worker text) RETURNS void
-	AS 'MODULE_PATHNAME', 'stacklens_wake' LANGUAGE C STRICT;
-CREATE FUNCTION stacklens_internal.read_rules(document text, OUT name text, OUT id uuid, OUT title text,
-	OUT severity text, OUT issue_code text, OUT logsource text, OUT definition text, OUT sqlstate text,
-	OUT error text, OUT detail text, OUT hint text, OUT line int, OUT col int) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'stacklens_read_rules' LANGUAGE C STRICT STABLE;
-COMMENT ON FUNCTION stacklens_internal.read_rules IS 'A row for each rule of a YAML or JSON text: read, or refused with the reason and its place';
-
-CREATE FUNCTION stacklens_internal.rules_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION stacklens_internal.rules_changed() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	UPDATE stacklens_internal.rules_version SET version = version + 1;
 	RETURN NULL;
@@ -63,20 +90,47 @@ $$;
 CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stacklens_internal.rules
 	FOR EACH STATEMENT EXECUTE FUNCTION stacklens_internal.rules_changed();
 
+CREATE FUNCTION stacklens_internal.read_rules(document text, OUT name text, OUT id uuid, OUT title text,
+	OUT severity text, OUT issue_code text, OUT logsource text, OUT definition text, OUT sqlstate text,
+	OUT error text, OUT detail text, OUT hint text, OUT line int, OUT col int) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'stacklens_read_rules' LANGUAGE C STRICT STABLE;
+COMMENT ON FUNCTION stacklens_internal.read_rules IS 'A row for each rule of a YAML or JSON text: read, or refused with the reason and its place';
+
+CREATE FUNCTION stacklens_internal.logsource_notice(name text, logsource text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF logsource IS NOT NULL THEN
+		RAISE NOTICE 'log source "%" of rule "%" constrains nothing', logsource, name
+			USING DETAIL = 'No log source is known to this version: the rule is tried on every record.';
+	END IF;
+END
+$$;
+
 CREATE FUNCTION stacklens.import_rules(document text, origin text DEFAULT NULL)
 RETURNS TABLE (name text, id uuid, kind text, status text, error text, line int, col int)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	r record;
 	old stacklens_internal.rules;
 	def jsonb;
 	rule_name text;
+	seen uuid[] := '{}';
 BEGIN
+	IF document IS NULL THEN
+		RAISE EXCEPTION 'there is no document to import' USING ERRCODE = 'null_value_not_allowed',
+			HINT = 'Give the text of one or more rules, in YAML or JSON.';
+	END IF;
 	FOR r IN SELECT * FROM stacklens_internal.read_rules(document) LOOP
+		kind := 'detection';
+		line := r.line;
+		col := r.col;
 		IF r.error IS NOT NULL THEN
-			RETURN QUERY SELECT r.name, r.id, 'detection'::text, 'rejected'::text,
-				r.error || COALESCE(' (' || r.hint || ')', ''), r.line, r.col;
+			name := r.name;
+			id := r.id;
+			status := 'rejected';
+			error := concat_ws(' ', r.error || '.', r.detail, r.hint);
+			RETURN NEXT;
 			CONTINUE;
 		END IF;
 		def := r.definition::jsonb;
@@ -90,27 +144,44 @@ BEGIN
 				old := NULL;
 			END IF;
 		END IF;
-		IF old.id IS NULL THEN
-			INSERT INTO stacklens_internal.rules (id, name, title, severity, issue_code, definition, origin)
+		error := NULL;
+		IF old.id = ANY (seen) THEN
+			name := r.name;
+			id := old.id;
+			status := 'rejected';
+			error := format('The document holds two rules with the %s. Give each a name and an id of its own.',
+				CASE WHEN r.id = old.id THEN 'id ' || r.id ELSE 'name "' || r.name || '"' END);
+			RETURN NEXT;
+			CONTINUE;
+		ELSIF old.id IS NULL THEN
+			INSERT INTO stacklens_internal.rules AS t (id, name, title, severity, issue_code, definition, origin)
 			VALUES (COALESCE(r.id, gen_random_uuid()), rule_name, r.title, r.severity, r.issue_code, def, origin)
-			RETURNING rules.id INTO r.id;
-			RETURN QUERY SELECT rule_name, r.id, 'detection'::text, 'created'::text, NULL::text, r.line, r.col;
+			RETURNING t.id INTO id;
+			status := 'created';
+			PERFORM stacklens_internal.logsource_notice(rule_name, r.logsource);
 		ELSIF old.definition = def AND old.severity = r.severity AND old.issue_code = r.issue_code THEN
-			RETURN QUERY SELECT old.name, old.id, 'detection'::text, 'unchanged'::text, NULL::text, r.line, r.col;
+			rule_name := old.name;
+			id := old.id;
+			status := 'unchanged';
 		ELSE
 			UPDATE stacklens_internal.rules t SET title = r.title, severity = r.severity,
-				issue_code = r.issue_code, definition = def, updated_at = now()
+				issue_code = r.issue_code, definition = def, origin = COALESCE(import_rules.origin, t.origin), updated_at = now()
 			WHERE t.id = old.id;
-			RETURN QUERY SELECT old.name, old.id, 'detection'::text, 'replaced'::text, NULL::text, r.line, r.col;
+			rule_name := old.name;
+			id := old.id;
+			status := 'replaced';
 		END IF;
+		name := rule_name;
+		seen := seen || id;
+		RETURN NEXT;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION stacklens.import_rules IS 'Stores the rules of a YAML or JSON text; a bad one is reported and does not stop the rest';
+COMMENT ON FUNCTION stacklens.import_rules IS 'Stores the rules of a YAML or JSON text; a row for each says what became of it, and a bad one does not stop the rest';
 
 CREATE FUNCTION stacklens.create_rule(name text, match jsonb, severity text DEFAULT 'medium',
 	issue_code text DEFAULT NULL, message text DEFAULT NULL, enabled boolean DEFAULT true)
-RETURNS uuid LANGUAGE plpgsql AS $$
+RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	short jsonb := jsonb_strip_nulls(jsonb_build_object('name', name, 'severity', severity,
@@ -118,65 +189,69 @@ DECLARE
 	r record;
 	result uuid;
 BEGIN
-	IF name IS NULL OR match IS NULL THEN
+	IF name IS NULL OR match IS NULL OR severity IS NULL OR enabled IS NULL THEN
 		RAISE EXCEPTION 'a rule needs a name and a match' USING ERRCODE = 'null_value_not_allowed',
 			HINT = 'For example: SELECT stacklens.create_rule(''PRICE_MISSING'', match => ''{"error_code": "PRICE_MISSING"}'');';
 	END IF;
 	SELECT * INTO STRICT r FROM stacklens_internal.read_rules(short::text);
 	IF r.error IS NOT NULL THEN
 		RAISE EXCEPTION '%', r.error USING ERRCODE = r.sqlstate,
-			DETAIL = COALESCE(r.detail, format('In rule "%s".', name)), HINT = COALESCE(r.hint, '');
+			DETAIL = concat_ws(' ', format('In rule "%s".', name), r.detail), HINT = COALESCE(r.hint, '');
 	END IF;
 	INSERT INTO stacklens_internal.rules AS t (name, title, severity, issue_code, definition, enabled)
 	VALUES (r.name, r.title, r.severity, r.issue_code, r.definition::jsonb, enabled)
 	ON CONFLICT DO NOTHING RETURNING t.id INTO result;
 	IF result IS NULL THEN
 		RAISE EXCEPTION 'rule "%" already exists', name USING ERRCODE = 'duplicate_object',
-			HINT = 'Drop it first with SELECT stacklens.drop_rule(…), or replace it with stacklens.import_rules().';
+			HINT = 'Drop it first with stacklens.drop_rule(), or replace it with stacklens.import_rules().';
 	END IF;
 	RETURN result;
 END
 $$;
-COMMENT ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean) IS 'Makes a rule of one Sigma selection; gives its id';
+COMMENT ON FUNCTION stacklens.create_rule IS 'Makes a rule of one Sigma selection (a map of fields to values, or a list of maps); gives its id';
 
-CREATE FUNCTION stacklens_internal.no_rule(name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION stacklens_internal.switch_rule(name text, enabled boolean) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
 BEGIN
-	RAISE EXCEPTION 'rule "%" does not exist', name USING ERRCODE = 'undefined_object',
-		HINT = 'SELECT name FROM stacklens.rules lists them.';
+	UPDATE stacklens_internal.rules r SET enabled = switch_rule.enabled, updated_at = now() WHERE r.name = name;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'rule "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.rules; lists them.';
+	END IF;
+	RETURN name;
 END
 $$;
-CREATE FUNCTION stacklens.enable_rule(name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION stacklens.enable_rule(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.switch_rule(name, true);
+CREATE FUNCTION stacklens.disable_rule(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.switch_rule(name, false);
+CREATE FUNCTION stacklens.drop_rule(name text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
 BEGIN
-	UPDATE stacklens_internal.rules r SET enabled = true, updated_at = now() WHERE r.name = enable_rule.name;
-	IF NOT FOUND THEN PERFORM stacklens_internal.no_rule(name); END IF;
+	PERFORM stacklens_internal.switch_rule(name, false);
+	DELETE FROM stacklens_internal.rules r WHERE r.name = name;
+	RETURN name;
 END
 $$;
-CREATE FUNCTION stacklens.disable_rule(name text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	UPDATE stacklens_internal.rules r SET enabled = false, updated_at = now() WHERE r.name = disable_rule.name;
-	IF NOT FOUND THEN PERFORM stacklens_internal.no_rule(name); END IF;
-END
-$$;
-CREATE FUNCTION stacklens.drop_rule(name text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	DELETE FROM stacklens_internal.rules r WHERE r.name = drop_rule.name;
-	IF NOT FOUND THEN PERFORM stacklens_internal.no_rule(name); END IF;
-END
-$$;
-COMMENT ON FUNCTION stacklens.enable_rule IS 'Lets a rule judge records again';
-COMMENT ON FUNCTION stacklens.disable_rule IS 'Keeps a rule, without letting it judge records';
-COMMENT ON FUNCTION stacklens.drop_rule IS 'Removes a rule; its alerts stay';
+COMMENT ON FUNCTION stacklens.enable_rule IS 'Lets a rule judge records again; gives its name';
+COMMENT ON FUNCTION stacklens.disable_rule IS 'Keeps a rule, without letting it judge records; gives its name';
+COMMENT ON FUNCTION stacklens.drop_rule IS 'Removes a rule; its alerts stay; gives its name';
 
 CREATE FUNCTION stacklens_internal.match(record text) RETURNS SETOF uuid
 	AS 'MODULE_PATHNAME', 'stacklens_match' LANGUAGE C STRICT STABLE;
 CREATE FUNCTION stacklens.match_rules(record jsonb) RETURNS TABLE (name text, id uuid, severity text)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
 	SELECT r.name, r.id, r.severity FROM stacklens_internal.rules r
-	WHERE r.id IN (SELECT stacklens_internal.match(record::text)) ORDER BY 1
-$$;
+	WHERE r.id IN (SELECT m.id FROM stacklens_internal.match(record::text) AS m (id)) ORDER BY 1;
+END;
 COMMENT ON FUNCTION stacklens.match_rules IS 'The enabled rules that are true of a record; stores nothing';
 
--- Logs ----------------------------------------------------------------------
+-- Logs -----------------------------------------------------------------------
+-- The inbox: partitioned by arrival, and each row with the transaction that
+-- wrote it, from which the evaluator knows what it has not seen.
 
 CREATE SEQUENCE stacklens_internal.logs_id_seq CACHE 32;
 CREATE TABLE stacklens.logs (
@@ -199,55 +274,86 @@ CREATE TABLE stacklens.logs (
 ) PARTITION BY RANGE (arrived_at);
 CREATE INDEX logs_xid_id ON stacklens.logs (xid, id);
 CREATE INDEX logs_timestamp ON stacklens.logs (timestamp);
+-- for a clock that jumps; it stays empty otherwise
 CREATE TABLE stacklens_internal.logs_default PARTITION OF stacklens.logs DEFAULT;
-COMMENT ON TABLE stacklens.logs IS 'Log records taken in without Kafka: the evaluator''s inbox, and what search reads';
+COMMENT ON TABLE stacklens.logs IS 'Log records taken in without Kafka: the evaluator''s inbox. INSERT and COPY work; defaults fill what is left out';
 
-CREATE FUNCTION stacklens_internal.logs_arrived() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM stacklens_internal.wake('evaluator');
-	RETURN NULL;
-END
-$$;
+CREATE FUNCTION stacklens_internal.logs_arrived() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'stacklens_logs_arrived' LANGUAGE C;
 CREATE TRIGGER logs_arrived AFTER INSERT ON stacklens.logs
 	FOR EACH STATEMENT EXECUTE FUNCTION stacklens_internal.logs_arrived();
+
+-- Attaching, not CREATE … PARTITION OF, which would lock out readers.  A
+-- partition that can't be had now (a lock, rows of a jumped clock) is tried
+-- again in an hour, and there are seven days of them ahead.
+CREATE FUNCTION stacklens_internal.make_log_partitions(join_extension boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+	day date;
+	partition text;
+BEGIN
+	FOR i IN 0 .. 7 LOOP
+		day := current_date + i;
+		partition := 'logs_' || to_char(day, 'YYYY_MM_DD');
+		CONTINUE WHEN to_regclass('stacklens_internal.' || partition) IS NOT NULL;
+		BEGIN
+			EXECUTE format('CREATE TABLE stacklens_internal.%I (LIKE stacklens.logs INCLUDING DEFAULTS)', partition);
+			EXECUTE format('ALTER TABLE stacklens.logs ATTACH PARTITION stacklens_internal.%I FOR VALUES FROM (%L) TO (%L)',
+				partition, day, day + 1);
+			IF join_extension THEN
+				-- so that dumps leave it out
+				EXECUTE format('ALTER EXTENSION stacklens ADD TABLE stacklens_internal.%I', partition);
+			END IF;
+		EXCEPTION WHEN lock_not_available OR check_violation THEN
+			RAISE WARNING 'could not make log partition "%": %', partition, SQLERRM;
+		END;
+	END LOOP;
+END
+$$;
+SELECT stacklens_internal.make_log_partitions(join_extension => false);
 
 CREATE FUNCTION stacklens_internal.ingest(body bytea, format text) RETURNS bigint[]
 	AS 'MODULE_PATHNAME', 'stacklens_ingest' LANGUAGE C STRICT;
 COMMENT ON FUNCTION stacklens_internal.ingest IS 'Stores the records of one message, all or none; gives their ids';
 
-CREATE FUNCTION stacklens.ingest(record jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION stacklens.ingest(record jsonb) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF jsonb_typeof(record) <> 'object' THEN
-		RAISE EXCEPTION 'a record is a JSON object, not %', jsonb_typeof(record) USING ERRCODE = 'invalid_parameter_value';
+	IF record IS NULL OR jsonb_typeof(record) <> 'object' THEN
+		RAISE EXCEPTION 'a record is a JSON object, not %', COALESCE(jsonb_typeof(record), 'null')
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'Several records go to stacklens.ingest(jsonb[]).';
 	END IF;
 	RETURN (stacklens_internal.ingest(convert_to(record::text, 'UTF8'), 'json'))[1];
 END
 $$;
-CREATE FUNCTION stacklens.ingest(records jsonb[]) RETURNS bigint[] LANGUAGE sql AS $$
-	SELECT array_agg(stacklens.ingest(r) ORDER BY n) FROM unnest(records) WITH ORDINALITY AS t (r, n)
-$$;
+CREATE FUNCTION stacklens.ingest(records jsonb[]) RETURNS bigint[] LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT COALESCE(array_agg(stacklens.ingest(t.r) ORDER BY t.n), '{}') FROM unnest(records) WITH ORDINALITY AS t (r, n);
+END;
 COMMENT ON FUNCTION stacklens.ingest(jsonb) IS 'Takes in one log record; gives its id';
 COMMENT ON FUNCTION stacklens.ingest(jsonb[]) IS 'Takes in log records, all or none; gives their ids';
 
 CREATE FUNCTION stacklens.ingest_otlp(body bytea, content_type text, OUT accepted bigint, OUT rejected bigint, OUT message text)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	kind text := split_part(content_type, ';', 1);
+	kind text := lower(trim(split_part(content_type, ';', 1)));
 BEGIN
 	rejected := 0;
-	IF kind NOT IN ('application/json', 'application/x-protobuf') THEN
+	IF kind IS NULL OR kind NOT IN ('application/json', 'application/x-protobuf') THEN
 		RAISE EXCEPTION 'content type "%" is not one of OTLP''s', content_type USING ERRCODE = 'invalid_parameter_value',
 			HINT = 'Send application/json or application/x-protobuf.';
 	END IF;
 	IF kind = 'application/x-protobuf' AND length(body) = 0 THEN
 		accepted := 0;			-- a request without records is a request
 	ELSE
-		accepted := COALESCE(array_length(stacklens_internal.ingest(body,
-			CASE kind WHEN 'application/json' THEN 'otlp_json' ELSE 'otlp_proto' END), 1), 0);
+		accepted := cardinality(stacklens_internal.ingest(body,
+			CASE kind WHEN 'application/json' THEN 'otlp_json' ELSE 'otlp_proto' END));
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION stacklens.ingest_otlp IS 'Takes in an OTLP ExportLogsServiceRequest, whole or not at all';
+COMMENT ON FUNCTION stacklens.ingest_otlp IS 'Takes in an OTLP ExportLogsServiceRequest (JSON or protobuf, by content type), whole or not at all';
 
 -- The evaluator's place in the inbox: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
@@ -258,60 +364,14 @@ CREATE TABLE stacklens_internal.inbox_position (
 	last_id bigint NOT NULL,
 	exhausted boolean NOT NULL,
 	records bigint NOT NULL DEFAULT 0,
-	updated_at timestamptz NOT NULL DEFAULT now()
+	updated_at timestamptz NOT NULL DEFAULT now(),
+	revision bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 INSERT INTO stacklens_internal.inbox_position VALUES (pg_current_snapshot(), pg_current_snapshot(), '0', 0, true);
 
-CREATE FUNCTION stacklens_internal.inbox_take(max_rows int)
-RETURNS TABLE (id bigint, at timestamptz, record text, resource text) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-	p stacklens_internal.inbox_position;
-	r record;
-	n int := 0;
-BEGIN
-	SELECT * INTO STRICT p FROM stacklens_internal.inbox_position;
-	IF p.exhausted THEN
-		p.from_snapshot := p.to_snapshot;
-		p.to_snapshot := pg_current_snapshot();
-		p.last_xid := '0';
-		p.last_id := 0;
-	END IF;
-	FOR r IN
-		SELECT * FROM (
-			(SELECT l.* FROM stacklens.logs l
-			 WHERE l.xid >= pg_snapshot_xmax(p.from_snapshot) AND l.xid < pg_snapshot_xmax(p.to_snapshot)
-				AND (l.xid, l.id) > (p.last_xid, p.last_id) AND pg_visible_in_snapshot(l.xid, p.to_snapshot)
-			 ORDER BY l.xid, l.id LIMIT max_rows)
-			UNION ALL
-			(SELECT l.* FROM stacklens.logs l
-			 WHERE l.xid = ANY (ARRAY(SELECT pg_snapshot_xip(p.from_snapshot)))
-				AND (l.xid, l.id) > (p.last_xid, p.last_id) AND pg_visible_in_snapshot(l.xid, p.to_snapshot)
-			 ORDER BY l.xid, l.id LIMIT max_rows)
-		) page ORDER BY xid, id LIMIT max_rows
-	LOOP
-		n := n + 1;
-		p.last_xid := r.xid;
-		p.last_id := r.id;
-		id := r.id;
-		at := r.timestamp;
-		record := (r.attributes || jsonb_strip_nulls(jsonb_build_object('service', r.service, 'level', r.level,
-			'message', r.message, 'trace_id', r.trace_id, 'span_id', r.span_id, 'request_id', r.request_id,
-			'error_code', r.error_code, 'severity_number', r.severity_number)))::text;
-		resource := r.resource::text;
-		RETURN NEXT;
-	END LOOP;
-	IF n > 0 OR NOT p.exhausted THEN
-		UPDATE stacklens_internal.inbox_position SET from_snapshot = p.from_snapshot, to_snapshot = p.to_snapshot,
-			last_xid = p.last_xid, last_id = p.last_id, exhausted = n < max_rows,
-			records = records + n, updated_at = clock_timestamp();
-	END IF;
-END
-$$;
-
 CREATE TABLE stacklens.dead_letters (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	at timestamptz NOT NULL DEFAULT now(),
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	origin jsonb NOT NULL,
 	reason text NOT NULL,
 	sqlstate text NOT NULL,
@@ -320,9 +380,136 @@ CREATE TABLE stacklens.dead_letters (
 );
 COMMENT ON TABLE stacklens.dead_letters IS 'What could not be decoded or judged: its bytes, where it came from and why';
 
--- Alerts --------------------------------------------------------------------
--- What operators change and what evaluators count are different rows, so
--- that an operator's open transaction stops no evaluator.
+-- Sources --------------------------------------------------------------------
+
+CREATE TABLE stacklens_internal.sources (
+	name text PRIMARY KEY CHECK (name <> 'inbox' AND length(name) BETWEEN 1 AND 63),
+	brokers text NOT NULL,
+	topic text NOT NULL,
+	group_id text NOT NULL,
+	format text NOT NULL,
+	start text NOT NULL,
+	options jsonb NOT NULL,
+	paused boolean NOT NULL DEFAULT false,
+	version bigint NOT NULL DEFAULT 1,
+	incarnation uuid NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+-- Moved in the transaction of the effects; see src/source/kafka.c.
+CREATE TABLE stacklens_internal.positions (
+	source text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	next_offset bigint NOT NULL,
+	high_watermark bigint,
+	owner text,
+	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (source, topic, partition)
+) WITH (fillfactor = 50);
+
+CREATE FUNCTION stacklens_internal.check_kafka_option(name text, value text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_check_kafka_option' LANGUAGE C STRICT;
+
+CREATE FUNCTION stacklens.create_kafka_source(name text, brokers text, topic text,
+	group_id text DEFAULT 'stacklens-consumer', format text DEFAULT 'auto', options jsonb DEFAULT '{}',
+	start text DEFAULT 'earliest')
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	o record;
+BEGIN
+	PERFORM stacklens_internal.require_workers('a Kafka source');
+	IF name IS NULL OR brokers IS NULL OR topic IS NULL OR group_id IS NULL OR format IS NULL OR options IS NULL OR start IS NULL
+		OR '' IN (trim(name), trim(brokers), trim(topic), trim(group_id)) THEN
+		RAISE EXCEPTION 'a Kafka source needs a name, brokers, a topic and a group_id' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: SELECT stacklens.create_kafka_source(''orders'', ''localhost:9092'', ''otel-logs'');';
+	END IF;
+	IF name = 'inbox' OR octet_length(name) > 63 THEN
+		RAISE EXCEPTION 'a source can''t be named "%"', name USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A name has at most 63 bytes, and "inbox" is the table stacklens.logs.';
+	END IF;
+	IF format NOT IN ('auto', 'otlp_proto', 'otlp_json', 'json', 'text') THEN
+		RAISE EXCEPTION 'unknown log format "%"', format USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'It is one of auto, otlp_proto, otlp_json, json, text.';
+	END IF;
+	IF start NOT IN ('earliest', 'latest') THEN
+		RAISE EXCEPTION 'a source can''t start at "%"', start USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'It starts at earliest or latest.';
+	END IF;
+	IF brokers ~ '@' THEN
+		RAISE EXCEPTION 'brokers must not hold a password' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Brokers are a list like host1:9092,host2:9092.';
+	END IF;
+	IF jsonb_typeof(options) <> 'object' THEN
+		RAISE EXCEPTION 'options are a JSON object, not %', jsonb_typeof(options) USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: {"session.timeout.ms": 10000}.';
+	END IF;
+	FOR o IN SELECT * FROM jsonb_each(options) LOOP
+		IF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
+			RAISE EXCEPTION 'value of option "%" is %', o.key, jsonb_typeof(o.value) USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'An option takes a text, a number or a boolean.';
+		END IF;
+		PERFORM stacklens_internal.check_kafka_option(o.key, o.value #>> '{}');
+	END LOOP;
+	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, incarnation)
+	VALUES (name, brokers, topic, group_id, format, options, start, stacklens_internal.incarnation())
+	ON CONFLICT DO NOTHING;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object',
+			HINT = 'SELECT * FROM stacklens.sources; shows it.';
+	END IF;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+COMMENT ON FUNCTION stacklens.create_kafka_source IS 'Has a worker read log records from a Kafka topic; options are librdkafka''s, of an allowed list; gives its name';
+
+CREATE FUNCTION stacklens_internal.change_source(name text, paused boolean) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	UPDATE stacklens_internal.sources s SET paused = change_source.paused, version = version + 1 WHERE s.name = name;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'source "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.sources; lists them.';
+	END IF;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+CREATE FUNCTION stacklens.pause_source(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_source(name, true);
+CREATE FUNCTION stacklens.resume_source(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_source(name, false);
+CREATE FUNCTION stacklens.drop_source(name text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM stacklens_internal.change_source(name, true);
+	DELETE FROM stacklens_internal.sources s WHERE s.name = name;
+	DELETE FROM stacklens_internal.positions p WHERE p.source = name;
+	RETURN name;
+END
+$$;
+COMMENT ON FUNCTION stacklens.pause_source IS 'Has a source''s worker leave its consumer group; positions stay; gives its name';
+COMMENT ON FUNCTION stacklens.resume_source IS 'Lets a paused source go on where it was; gives its name';
+COMMENT ON FUNCTION stacklens.drop_source IS 'Removes a source and its positions; alerts stay; gives its name';
+
+CREATE VIEW stacklens.sources AS
+	SELECT s.name, 'kafka'::text AS kind, s.brokers, s.topic, s.group_id, s.format, s.start, s.options, s.paused,
+		   s.incarnation <> stacklens_internal.incarnation() AS restored, s.created_at
+	FROM stacklens_internal.sources s;
+COMMENT ON VIEW stacklens.sources IS 'Where records come from, besides the inbox; "restored" ones wait for adopt_restore()';
+
+CREATE VIEW stacklens.positions AS
+	SELECT p.source, p.topic, p.partition, p.next_offset, p.high_watermark,
+		   greatest(p.high_watermark - p.next_offset, 0) AS lag, p.owner, p.updated_at
+	FROM stacklens_internal.positions p;
+COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated';
+
+-- Alerts ---------------------------------------------------------------------
+-- What operators change and what evaluators count are different rows, so that
+-- an operator's open transaction stops no evaluator.
 
 CREATE TABLE stacklens_internal.alerts (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -360,16 +547,17 @@ CREATE TABLE stacklens.alert_samples (
 	record jsonb NOT NULL
 );
 CREATE INDEX alert_samples_alert ON stacklens.alert_samples (alert_id);
-COMMENT ON TABLE stacklens.alert_samples IS 'The records that opened an alert, at most ten of each';
+COMMENT ON TABLE stacklens.alert_samples IS 'The first records of each alert, at most ten';
 
 CREATE VIEW stacklens.alerts AS
 	SELECT a.id, a.issue_code, a.severity, a.message, a.created_at, a.status, t.count, t.first_seen, t.last_seen,
 		   a.service, a.rule, a.fingerprint, a.labels, a.group_values, a.acknowledged_by, a.acknowledged_at,
 		   a.assignee, a.resolved_by, a.resolved_at, false AS silenced, NULL::text AS jira_issue_key, a.previous_id
 	FROM stacklens_internal.alerts a JOIN stacklens_internal.alert_tallies t ON t.alert_id = a.id;
-COMMENT ON VIEW stacklens.alerts IS 'Alerts, one open one for each fingerprint (rule and group)';
+COMMENT ON VIEW stacklens.alerts IS 'Alerts: one open one for each fingerprint (rule and group values)';
 
--- Changes wait here until the notifier numbers them: nobody else waits for a counter.
+-- Changes wait here, unnumbered, until the notifier numbers them: nobody else
+-- waits for a counter.
 CREATE TABLE stacklens_internal.changes (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	alert_id uuid NOT NULL,
@@ -384,210 +572,401 @@ CREATE TABLE stacklens.alert_feed (
 	alert jsonb NOT NULL,
 	PRIMARY KEY (epoch, seq)
 );
-CREATE TABLE stacklens_internal.feed_state (seq bigint NOT NULL);
-INSERT INTO stacklens_internal.feed_state VALUES (0);
-COMMENT ON TABLE stacklens.alert_feed IS 'Every change of an alert, densely numbered in the order of their commits';
+CREATE TABLE stacklens_internal.feed_state (epoch text NOT NULL, seq bigint NOT NULL) WITH (fillfactor = 50);
+INSERT INTO stacklens_internal.feed_state VALUES ('', 0);
+COMMENT ON TABLE stacklens.alert_feed IS 'Every change of an alert, numbered without holes in the order of their commits';
 
-CREATE FUNCTION stacklens_internal.raise_alerts(matches jsonb) RETURNS void LANGUAGE plpgsql AS $$
+-- One row of matches: {fingerprint, rule_id, rule, issue_code, severity,
+-- message, service, labels, group_values, n, first_seen, last_seen, samples}.
+-- Open alerts are read by MVCC and only tallies are locked, in the order of
+-- their ids.  An alert that somebody opens or resolves in between is met by
+-- trying again.
+CREATE FUNCTION stacklens_internal.raise_alerts(matches jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	m record;
-	open_id uuid;
+	rest jsonb := matches;
 BEGIN
-	FOR m IN SELECT * FROM jsonb_to_recordset(matches) AS t (fingerprint text, rule_id uuid, rule text,
-		issue_code text, severity text, message text, service text, labels jsonb, group_values jsonb,
-		n bigint, first_seen timestamptz, last_seen timestamptz, samples jsonb) ORDER BY fingerprint
-	LOOP
-		-- by MVCC and without a lock: an operator's open transaction is not waited for
-		SELECT id INTO open_id FROM stacklens_internal.alerts a
-		WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved';
-		IF open_id IS NULL THEN
-			INSERT INTO stacklens_internal.alerts (fingerprint, rule_id, rule, issue_code, severity, message, service, labels,
-				group_values, previous_id)
-			VALUES (m.fingerprint, m.rule_id, m.rule, m.issue_code, m.severity, m.message, m.service,
-				COALESCE(m.labels, '{}'), m.group_values,
-				(SELECT a.id FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint ORDER BY created_at DESC LIMIT 1))
-			RETURNING id INTO open_id;
-			INSERT INTO stacklens_internal.alert_tallies VALUES (open_id, m.n, m.first_seen, m.last_seen);
-			INSERT INTO stacklens.alert_samples SELECT open_id, (s ->> 'at')::timestamptz, s -> 'record'
-				FROM jsonb_array_elements(m.samples) s;
-			INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (open_id, 'opened');
-		ELSE
-			UPDATE stacklens_internal.alert_tallies t SET count = t.count + m.n,
-				first_seen = least(t.first_seen, m.first_seen), last_seen = greatest(t.last_seen, m.last_seen)
-			WHERE t.alert_id = open_id;
-			INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (open_id, 'updated');
+	FOR attempt IN 1 .. 10 LOOP
+		INSERT INTO stacklens_internal.alerts (fingerprint, rule_id, rule, issue_code, severity, message, service, labels,
+			group_values, previous_id)
+		SELECT m.fingerprint, m.rule_id, m.rule, m.issue_code, m.severity, m.message, m.service, m.labels, m.group_values,
+			(SELECT a.id FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint ORDER BY a.created_at DESC LIMIT 1)
+		FROM jsonb_to_recordset(rest) AS m (fingerprint text, rule_id uuid, rule text, issue_code text, severity text,
+			message text, service text, labels jsonb, group_values jsonb)
+		WHERE NOT EXISTS (SELECT FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved')
+		ORDER BY m.fingerprint
+		ON CONFLICT (fingerprint) WHERE status <> 'resolved' DO NOTHING;
+
+		WITH m AS MATERIALIZED (
+			SELECT e.value AS match, r.* FROM jsonb_array_elements(rest) e, jsonb_to_record(e.value)
+				AS r (fingerprint text, n bigint, first_seen timestamptz, last_seen timestamptz, samples jsonb)
+		), hit AS MATERIALIZED (
+			SELECT a.id, m.* FROM m JOIN stacklens_internal.alerts a ON a.fingerprint = m.fingerprint AND a.status <> 'resolved'
+		), tally AS (
+			INSERT INTO stacklens_internal.alert_tallies AS t (alert_id, count, first_seen, last_seen)
+			SELECT h.id, h.n, h.first_seen, h.last_seen FROM hit h ORDER BY h.id
+			ON CONFLICT (alert_id) DO UPDATE SET count = t.count + excluded.count,
+				first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen)
+			RETURNING t.alert_id, t.count
+		), sampled AS (
+			INSERT INTO stacklens.alert_samples (alert_id, at, record)
+			SELECT t.alert_id, (s.value ->> 'at')::timestamptz, s.value -> 'record'
+			FROM tally t JOIN hit h ON h.id = t.alert_id, jsonb_array_elements(h.samples) WITH ORDINALITY AS s (value, nth)
+			WHERE s.nth <= 10 - (t.count - h.n)
+		), changed AS (
+			INSERT INTO stacklens_internal.changes (alert_id, change)
+			SELECT t.alert_id, CASE WHEN t.count = h.n THEN 'opened' ELSE 'updated' END
+			FROM tally t JOIN hit h ON h.id = t.alert_id ORDER BY h.fingerprint
+		)
+		SELECT jsonb_agg(m.match) INTO rest FROM m WHERE NOT EXISTS (SELECT FROM hit h WHERE h.fingerprint = m.fingerprint);
+		IF rest IS NULL THEN
+			PERFORM stacklens_internal.wake('notifier');
+			RETURN;
 		END IF;
 	END LOOP;
-	PERFORM stacklens_internal.wake('notifier');
+	RAISE EXCEPTION 'alerts are opened and resolved faster than they can be counted' USING ERRCODE = 'serialization_failure';
 END
 $$;
 
--- Numbers what has been committed and tells listeners; the notifier alone calls it.
-CREATE FUNCTION stacklens_internal.publish(with_updated boolean) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Numbers what has been committed and tells listeners; the notifier alone
+-- calls it.  "updated" is left for later unless asked for.
+CREATE FUNCTION stacklens_internal.publish(with_updated boolean, OUT published bigint, OUT remaining bigint) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	last bigint;
-	n bigint;
 	this_epoch text := stacklens_internal.epoch();
 BEGIN
-	IF NOT EXISTS (SELECT FROM stacklens_internal.changes WHERE with_updated OR change <> 'updated') THEN
-		RETURN 0;
+	published := 0;
+	IF EXISTS (SELECT FROM stacklens_internal.changes c WHERE with_updated OR c.change <> 'updated') THEN
+		SELECT CASE f.epoch WHEN this_epoch THEN f.seq ELSE 0 END INTO STRICT last FROM stacklens_internal.feed_state f;
+		WITH taken AS (
+			DELETE FROM stacklens_internal.changes c WHERE with_updated OR c.change <> 'updated'
+			RETURNING c.id, c.alert_id, c.change
+		), once AS (
+			SELECT min(t.id) AS id, t.alert_id, t.change FROM taken t
+			GROUP BY t.alert_id, t.change, CASE WHEN t.change <> 'updated' THEN t.id END
+		)
+		INSERT INTO stacklens.alert_feed (epoch, seq, alert_id, change, alert)
+		SELECT this_epoch, last + row_number() OVER (ORDER BY o.id), o.alert_id, o.change, to_jsonb(a)
+		FROM once o JOIN stacklens.alerts a ON a.id = o.alert_id;
+		GET DIAGNOSTICS published = ROW_COUNT;
+		IF published > 0 THEN
+			UPDATE stacklens_internal.feed_state SET epoch = this_epoch, seq = last + published;
+			PERFORM pg_notify('stacklens_feed', this_epoch || ':' || (last + published));
+		END IF;
 	END IF;
-	SELECT seq INTO last FROM stacklens_internal.feed_state;
-	WITH taken AS (
-		DELETE FROM stacklens_internal.changes WHERE with_updated OR change <> 'updated' RETURNING id, alert_id, change
-	), once AS (
-		SELECT min(id) AS id, alert_id, change FROM taken GROUP BY alert_id, change, CASE WHEN change <> 'updated' THEN id END
-	)
-	INSERT INTO stacklens.alert_feed (epoch, seq, alert_id, change, alert)
-	SELECT this_epoch, last + row_number() OVER (ORDER BY o.id), o.alert_id, o.change, to_jsonb(a)
-	FROM once o JOIN stacklens.alerts a ON a.id = o.alert_id;
-	GET DIAGNOSTICS n = ROW_COUNT;
-	IF n > 0 THEN
-		UPDATE stacklens_internal.feed_state SET seq = last + n;
-		PERFORM pg_notify('stacklens_feed', this_epoch || ':' || (last + n));
-	END IF;
-	RETURN n;
+	SELECT count(*) INTO remaining FROM (SELECT FROM stacklens_internal.changes LIMIT 1) c;
 END
 $$;
 
-CREATE FUNCTION stacklens_internal.change_alert(id uuid, new_status text, note text, change text) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION stacklens_internal.change_alert(id uuid, new_status text, note text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	old text;
 BEGIN
 	SELECT a.status INTO old FROM stacklens_internal.alerts a WHERE a.id = id FOR NO KEY UPDATE;
 	IF old IS NULL THEN
-		RAISE EXCEPTION 'alert % does not exist', id USING ERRCODE = 'no_data_found',
-			HINT = 'SELECT id, issue_code FROM stacklens.alerts lists them.';
+		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
+			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
 	END IF;
 	IF old = 'resolved' AND new_status <> 'resolved' THEN
 		RAISE EXCEPTION 'alert % is resolved already', id USING ERRCODE = 'object_not_in_prerequisite_state',
-			HINT = 'A new match will open a new alert.';
+			HINT = 'The next match of its rule opens a new alert.';
 	END IF;
 	IF old <> new_status THEN
 		UPDATE stacklens_internal.alerts a SET status = new_status, note = COALESCE(change_alert.note, a.note),
-			acknowledged_by = CASE change WHEN 'acknowledged' THEN session_user::text ELSE a.acknowledged_by END,
-			acknowledged_at = CASE change WHEN 'acknowledged' THEN now() ELSE a.acknowledged_at END,
-			resolved_by = CASE change WHEN 'resolved' THEN session_user::text ELSE a.resolved_by END,
-			resolved_at = CASE change WHEN 'resolved' THEN now() ELSE a.resolved_at END
+			acknowledged_by = CASE new_status WHEN 'acknowledged' THEN stacklens_internal.actor() ELSE a.acknowledged_by END,
+			acknowledged_at = CASE new_status WHEN 'acknowledged' THEN clock_timestamp() ELSE a.acknowledged_at END,
+			resolved_by = CASE new_status WHEN 'resolved' THEN stacklens_internal.actor() ELSE a.resolved_by END,
+			resolved_at = CASE new_status WHEN 'resolved' THEN clock_timestamp() ELSE a.resolved_at END
 		WHERE a.id = id;
-		INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, change);
+		INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, new_status);
 		PERFORM stacklens_internal.wake('notifier');
 	END IF;
-	RETURN (SELECT to_jsonb(a) FROM stacklens.alerts a WHERE a.id = id);
+	RETURN new_status;
 END
 $$;
-CREATE FUNCTION stacklens.acknowledge_alert(id uuid, note text DEFAULT NULL) RETURNS void LANGUAGE sql AS
-	$$ SELECT stacklens_internal.change_alert(id, 'acknowledged', note, 'acknowledged') $$;
-CREATE FUNCTION stacklens.resolve_alert(id uuid, note text DEFAULT NULL) RETURNS void LANGUAGE sql AS
-	$$ SELECT stacklens_internal.change_alert(id, 'resolved', note, 'resolved') $$;
-COMMENT ON FUNCTION stacklens.acknowledge_alert IS 'Says that somebody looks after an alert';
-COMMENT ON FUNCTION stacklens.resolve_alert IS 'Closes an alert; the next match opens a new one';
+CREATE FUNCTION stacklens.acknowledge_alert(id uuid, note text DEFAULT NULL) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'acknowledged', note);
+CREATE FUNCTION stacklens.resolve_alert(id uuid, note text DEFAULT NULL) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'resolved', note);
+COMMENT ON FUNCTION stacklens.acknowledge_alert IS 'Says that somebody looks after an alert; gives its new status';
+COMMENT ON FUNCTION stacklens.resolve_alert IS 'Closes an alert: the next match opens a new one; gives its new status';
 
--- State ---------------------------------------------------------------------
+-- State ----------------------------------------------------------------------
 
-CREATE FUNCTION stacklens_internal.workers(OUT kind text, OUT pid int, OUT state text, OUT started_at timestamptz,
-	OUT restarts int, OUT last_error text) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'stacklens_workers' LANGUAGE C;
-CREATE VIEW stacklens.stat_workers AS SELECT * FROM stacklens_internal.workers();
-COMMENT ON VIEW stacklens.stat_workers IS 'The background workers: state, and the last error of each';
+CREATE FUNCTION stacklens_internal.workers(OUT kind text, OUT source text, OUT pid int, OUT state text, OUT status text,
+	OUT started_at timestamptz, OUT restarts int, OUT last_error text, OUT last_error_at timestamptz, OUT records bigint,
+	OUT bytes bigint, OUT batches bigint, OUT matches bigint, OUT dead_letters bigint, OUT last_batch_at timestamptz,
+	OUT place bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'stacklens_workers' LANGUAGE C VOLATILE;
 
-CREATE FUNCTION stacklens.version() RETURNS text LANGUAGE sql STABLE AS
-	$$ SELECT extversion FROM pg_extension WHERE extname = 'stacklens' $$;
-COMMENT ON FUNCTION stacklens.version IS 'The version of the extension in this database';
+CREATE VIEW stacklens.stat_workers AS
+	SELECT w.kind, w.source, w.pid, w.state, w.status, w.started_at, w.restarts, w.last_error, w.last_error_at
+	FROM stacklens_internal.workers() w;
+COMMENT ON VIEW stacklens.stat_workers IS 'The background workers: state, what they wait for, and the last error of each';
+
+CREATE FUNCTION stacklens_internal.inbox_lag() RETURNS bigint LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	place xid8;
+	result bigint;
+BEGIN
+	SELECT w.place::text::xid8 INTO place FROM stacklens_internal.workers() w
+	WHERE w.kind = 'evaluator' AND w.source = 'inbox' AND w.pid IS NOT NULL;
+	IF place IS NULL THEN
+		SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END INTO place
+		FROM stacklens_internal.inbox_position p;
+	END IF;
+	-- enough to tell ok from warning and critical
+	SELECT count(*) INTO result FROM (SELECT FROM stacklens.logs l WHERE l.xid >= place LIMIT 100000) t;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION stacklens_internal.inbox_lag IS 'Records of the inbox that are not yet judged, up to 100,000';
+
+CREATE VIEW stacklens.stat_sources AS
+	SELECT n.name, n.kind, COALESCE(w.state, CASE WHEN n.restored THEN 'restored' WHEN n.paused THEN 'paused' ELSE 'stopped' END) AS state, w.status,
+		   COALESCE(w.records, 0) AS records, COALESCE(w.bytes, 0) AS bytes, COALESCE(w.batches, 0) AS batches,
+		   COALESCE(w.matches, 0) AS matches, COALESCE(w.dead_letters, 0) AS dead_letters, w.last_batch_at,
+		   CASE n.kind WHEN 'inbox' THEN stacklens_internal.inbox_lag()
+			ELSE (SELECT sum(p.lag)::bigint FROM stacklens.positions p WHERE p.source = n.name) END AS lag,
+		   w.last_error, w.last_error_at
+	FROM (SELECT 'inbox'::text AS name, 'inbox'::text AS kind, false AS paused, false AS restored
+		UNION ALL SELECT s.name, s.kind, s.paused, s.restored FROM stacklens.sources s) n
+	LEFT JOIN stacklens_internal.workers() w ON w.kind = 'evaluator' AND w.source = n.name;
+COMMENT ON VIEW stacklens.stat_sources IS 'What each source gave since its worker was made: records, matches, lag, the last error';
 
 CREATE FUNCTION stacklens.health() RETURNS TABLE (part text, status text, value text, warning text, critical text, hint text)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	lag bigint;
-	position stacklens_internal.inbox_position;
+	n bigint;
+	most bigint;
 	down text;
+	workers int;
 BEGIN
-	part := 'postgresql'; status := 'ok'; value := current_setting('server_version');
+	part := 'postgresql'; status := 'ok'; value := split_part(current_setting('server_version'), ' ', 1);
 	RETURN NEXT;
-	SELECT string_agg(w.kind || COALESCE(': ' || w.last_error, ''), '; ') INTO down FROM stacklens.stat_workers w WHERE w.state <> 'running';
-	part := 'workers'; value := (SELECT count(*) FROM stacklens.stat_workers w WHERE w.state = 'running')::text || ' running';
-	status := 'ok';
-	IF NOT EXISTS (SELECT FROM stacklens.stat_workers) THEN
+
+	SELECT count(*) FILTER (WHERE w.pid IS NOT NULL AND w.state = 'running'),
+		string_agg(concat_ws(': ', w.kind || COALESCE(' of ' || w.source, ''), w.state, w.status, w.last_error), '; ')
+			FILTER (WHERE w.pid IS NULL OR w.state <> 'running'), count(*)
+	INTO workers, down, n FROM stacklens_internal.workers() w;
+	part := 'workers'; value := workers || ' running'; status := 'ok';
+	IF stacklens_internal.library_version() <> stacklens.version() THEN
 		status := 'critical';
-		hint := 'Set shared_preload_libraries = ''stacklens'' and stacklens.database, and restart the server.';
+		hint := format('The library is version %s, the extension %s: run ALTER EXTENSION stacklens UPDATE, or install the matching library and restart the server.',
+			stacklens_internal.library_version(), stacklens.version());
+	ELSIF n = 0 THEN
+		status := 'critical';
+		hint := format('Set shared_preload_libraries = ''stacklens'' and stacklens.database = ''%s'' in postgresql.conf, and restart the server.',
+			current_database());
 	ELSIF down IS NOT NULL THEN
-		status := 'critical'; hint := 'Not running: ' || down;
+		status := 'critical'; hint := down;
+	ELSIF workers < 4 THEN
+		status := 'critical'; hint := 'Workers are being started; the server''s log says why if they stay away.';
 	END IF;
 	RETURN NEXT;
-	SELECT * INTO position FROM stacklens_internal.inbox_position;
-	SELECT count(*) INTO lag FROM (SELECT FROM stacklens.logs l
-		WHERE l.xid >= pg_snapshot_xmax(position.to_snapshot) LIMIT 1001) t;
-	part := 'inbox lag'; value := lag::text; warning := '100'; critical := '1000'; hint := NULL;
-	status := CASE WHEN lag > 1000 THEN 'critical' WHEN lag > 100 THEN 'warning' ELSE 'ok' END;
+
+	SELECT count(*) INTO n FROM stacklens_internal.rules r WHERE r.enabled;
+	part := 'rules'; value := n || ' enabled'; warning := '0'; critical := NULL; hint := NULL;
+	status := CASE n WHEN 0 THEN 'warning' ELSE 'ok' END;
+	IF n = 0 THEN hint := 'SELECT stacklens.create_rule(…) makes the first.'; END IF;
 	RETURN NEXT;
-	part := 'dead letters'; value := (SELECT count(*) FROM stacklens.dead_letters)::text; warning := '0'; critical := NULL;
-	status := CASE WHEN value = '0' THEN 'ok' ELSE 'warning' END;
-	hint := CASE WHEN value <> '0' THEN 'SELECT id, origin, reason FROM stacklens.dead_letters says why.' END;
+
+	n := stacklens_internal.inbox_lag();
+	part := 'inbox lag'; value := n::text; warning := '> 100'; critical := '> 1000';
+	status := CASE WHEN n > 1000 THEN 'critical' WHEN n > 100 THEN 'warning' ELSE 'ok' END;
+	hint := CASE WHEN n > 100 THEN 'SELECT * FROM stacklens.stat_sources; shows whether the evaluator gets on.' END;
 	RETURN NEXT;
-	part := 'kafka'; value := NULL; status := 'off'; warning := NULL; hint := NULL;
+
+	part := 'kafka lag'; value := NULL; hint := NULL; status := 'off';
+	IF EXISTS (SELECT FROM stacklens_internal.sources) THEN
+		SELECT COALESCE(sum(p.lag), 0) INTO n FROM stacklens.positions p;
+		SELECT string_agg(format('source %s: %s', s.name, s.status), '; ') INTO down
+		FROM stacklens.stat_sources s WHERE s.kind = 'kafka' AND s.status IS NOT NULL;
+		value := n::text;
+		status := CASE WHEN n > 1000 THEN 'critical' WHEN n > 100 OR down IS NOT NULL THEN 'warning' ELSE 'ok' END;
+		hint := COALESCE(down, CASE WHEN n > 100 THEN 'SELECT * FROM stacklens.positions; shows where.' END);
+	END IF;
 	RETURN NEXT;
-	part := 'elasticsearch';
+
+	SELECT string_agg(s.name, ', ') INTO down FROM stacklens.sources s WHERE s.restored;
+	IF down IS NOT NULL THEN
+		part := 'restored copy'; value := down; status := 'warning'; warning := NULL; critical := NULL;
+		hint := 'These sources come from a dump of another database and are not read. SELECT stacklens.adopt_restore(); takes them over, once the other has stopped.';
+		RETURN NEXT;
+	END IF;
+
+	SELECT count(*) INTO n FROM stacklens.dead_letters;
+	part := 'dead letters'; value := n::text; warning := '> 0'; critical := NULL;
+	status := CASE n WHEN 0 THEN 'ok' ELSE 'warning' END;
+	hint := CASE WHEN n > 0 THEN 'SELECT id, origin, reason FROM stacklens.dead_letters; says why.' END;
+	RETURN NEXT;
+
+	SELECT count(*) INTO n FROM pg_stat_activity a WHERE a.backend_type = 'client backend';
+	most := current_setting('max_connections')::int;
+	part := 'connections'; value := n || ' of ' || most; warning := '> 80 %'; critical := '> 95 %';
+	status := CASE WHEN n > most * 0.95 THEN 'critical' WHEN n > most * 0.8 THEN 'warning' ELSE 'ok' END;
+	hint := CASE WHEN n > most * 0.8 THEN 'Close idle sessions, or raise max_connections.' END;
+	RETURN NEXT;
+
+	part := 'elasticsearch'; status := 'off'; value := NULL; warning := NULL; critical := NULL; hint := NULL;
 	RETURN NEXT;
 	part := 'jira';
 	RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION stacklens.health IS 'Each part with its state and what to do; thresholds are the runbook''s';
+COMMENT ON FUNCTION stacklens.health IS 'Each part: ok, warning, critical or off, with the runbook''s thresholds and what to do';
 
--- What the gateway's routes call --------------------------------------------
+CREATE FUNCTION stacklens.metrics() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT string_agg(m.line, E'\n' ORDER BY m.nth) || E'\n# EOF\n' FROM (
+		SELECT 10 AS nth, E'# TYPE stacklens_alerts gauge\n# HELP stacklens_alerts Alerts by status.' AS line
+		UNION ALL SELECT 11, format('stacklens_alerts{status="%s"} %s', s.name, (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.status = s.name))
+			FROM unnest(ARRAY['open', 'acknowledged', 'resolved']) AS s (name)
+		UNION ALL SELECT 20, E'# TYPE stacklens_source_records counter\n# HELP stacklens_source_records Records judged since the worker was made.'
+		UNION ALL SELECT 21, format('stacklens_source_records_total{source=%s} %s', to_json(s.name), s.records) FROM stacklens.stat_sources s
+		UNION ALL SELECT 30, E'# TYPE stacklens_source_matches counter\n# HELP stacklens_source_matches Matches of rules since the worker was made.'
+		UNION ALL SELECT 31, format('stacklens_source_matches_total{source=%s} %s', to_json(s.name), s.matches) FROM stacklens.stat_sources s
+		UNION ALL SELECT 40, E'# TYPE stacklens_source_lag gauge\n# HELP stacklens_source_lag Records not judged yet.'
+		UNION ALL SELECT 41, format('stacklens_source_lag{source=%s} %s', to_json(s.name), COALESCE(s.lag, 0)) FROM stacklens.stat_sources s
+		UNION ALL SELECT 50, E'# TYPE stacklens_dead_letters gauge\n# HELP stacklens_dead_letters Records set aside.'
+		UNION ALL SELECT 51, format('stacklens_dead_letters %s', (SELECT count(*) FROM stacklens.dead_letters))
+	) m;
+END;
+COMMENT ON FUNCTION stacklens.metrics IS 'Counters and gauges as OpenMetrics text';
 
-CREATE FUNCTION stacklens_internal.gateway_health() RETURNS jsonb LANGUAGE sql STABLE AS $$
-	SELECT jsonb_build_object('status', CASE WHEN bool_or(status = 'critical') THEN 'critical'
-			WHEN bool_or(status = 'warning') THEN 'warning' ELSE 'ok' END,
-		'parts', jsonb_agg(jsonb_strip_nulls(to_jsonb(h)))) FROM stacklens.health() h
+CREATE FUNCTION stacklens.adopt_restore() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n bigint;
+BEGIN
+	PERFORM stacklens_internal.require_workers('taking over a restored copy');
+	UPDATE stacklens_internal.sources s SET incarnation = stacklens_internal.incarnation(), version = s.version + 1
+	WHERE s.incarnation <> stacklens_internal.incarnation();
+	GET DIAGNOSTICS n = ROW_COUNT;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN n;
+END
 $$;
-CREATE FUNCTION stacklens_internal.gateway_ingest(body bytea, content_type text) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT jsonb_build_object('accepted', COALESCE(array_length(stacklens_internal.ingest(body, 'json'), 1), 0))
-$$;
+COMMENT ON FUNCTION stacklens.adopt_restore IS 'Lets the sources of a restored dump be read by this database; gives their number';
+
+-- What the gateway's routes call ----------------------------------------------
+-- Each gives the body of the answer; the gateway adds nothing to it.
+
+CREATE FUNCTION stacklens_internal.gateway_health() RETURNS jsonb LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT jsonb_build_object('status', CASE WHEN bool_or(h.status = 'critical') THEN 'critical'
+			WHEN bool_or(h.status = 'warning') THEN 'warning' ELSE 'ok' END,
+		'parts', jsonb_agg(jsonb_strip_nulls(to_jsonb(h)))) FROM stacklens.health() h;
+END;
+CREATE FUNCTION stacklens_internal.gateway_ingest(body bytea) RETURNS jsonb LANGUAGE sql
+	RETURN jsonb_build_object('accepted', cardinality(stacklens_internal.ingest(body, 'json')));
+CREATE FUNCTION stacklens_internal.gateway_otlp(body bytea, content_type text) RETURNS jsonb LANGUAGE sql
+	RETURN (SELECT to_jsonb(o) FROM stacklens.ingest_otlp(body, content_type) o);
 CREATE FUNCTION stacklens_internal.gateway_alerts(max_rows int, since timestamptz, wanted_status text, wanted_severity text,
-	wanted_service text, wanted_rule text, q text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+	wanted_service text, wanted_rule text, q text) RETURNS jsonb LANGUAGE sql STABLE
+BEGIN ATOMIC
 	SELECT COALESCE(jsonb_agg(to_jsonb(t) ORDER BY t.created_at DESC, t.id), '[]') FROM (
 		SELECT * FROM stacklens.alerts a
-		WHERE (since IS NULL OR a.created_at >= since) AND (wanted_status IS NULL OR a.status = wanted_status)
-			AND (wanted_severity IS NULL OR a.severity = wanted_severity)
+		WHERE (since IS NULL OR a.created_at >= since) AND (wanted_status IS NULL OR a.status = ANY (string_to_array(wanted_status, ',')))
+			AND (wanted_severity IS NULL OR a.severity = ANY (string_to_array(wanted_severity, ',')))
 			AND (wanted_service IS NULL OR a.service = wanted_service) AND (wanted_rule IS NULL OR a.rule = wanted_rule)
-			AND (q IS NULL OR position(lower(q) IN lower(concat_ws(' ', a.message, a.issue_code, a.service, a.rule))) > 0)
-		ORDER BY a.created_at DESC, a.id LIMIT least(greatest(COALESCE(max_rows, 100), 0), 1000)) t
-$$;
-CREATE FUNCTION stacklens_internal.gateway_alert(wanted uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
+			AND (q IS NULL OR strpos(lower(concat_ws(' ', a.message, a.issue_code, a.service, a.rule)), lower(q)) > 0)
+		ORDER BY a.created_at DESC, a.id LIMIT least(greatest(COALESCE(max_rows, 100), 0), 1000)) t;
+END;
+CREATE FUNCTION stacklens_internal.gateway_alert(wanted uuid) RETURNS jsonb LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	result jsonb;
+BEGIN
 	SELECT to_jsonb(a) || jsonb_build_object('samples', (SELECT COALESCE(jsonb_agg(jsonb_build_object('at', s.at, 'record', s.record)
-		ORDER BY s.at), '[]') FROM stacklens.alert_samples s WHERE s.alert_id = a.id)) FROM stacklens.alerts a WHERE a.id = wanted
+		ORDER BY s.at), '[]') FROM stacklens.alert_samples s WHERE s.alert_id = a.id))
+	INTO result FROM stacklens.alerts a WHERE a.id = wanted;
+	IF result IS NULL THEN
+		RAISE EXCEPTION 'alert % does not exist', wanted USING ERRCODE = 'no_data_found';
+	END IF;
+	RETURN result;
+END
 $$;
-CREATE FUNCTION stacklens_internal.gateway_acknowledge(id uuid, body text) RETURNS jsonb LANGUAGE sql AS
-	$$ SELECT stacklens_internal.change_alert(id, 'acknowledged', body::jsonb ->> 'note', 'acknowledged') $$;
-CREATE FUNCTION stacklens_internal.gateway_resolve(id uuid, body text) RETURNS jsonb LANGUAGE sql AS
-	$$ SELECT stacklens_internal.change_alert(id, 'resolved', body::jsonb ->> 'note', 'resolved') $$;
-CREATE FUNCTION stacklens_internal.gateway_rules() RETURNS jsonb LANGUAGE sql STABLE AS
-	$$ SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.name), '[]') FROM stacklens.rules r $$;
-CREATE FUNCTION stacklens_internal.gateway_metrics() RETURNS text LANGUAGE sql STABLE AS $$
-	SELECT format(E'# TYPE stacklens_alerts gauge\n%s# TYPE stacklens_inbox_records counter\nstacklens_inbox_records_total %s\n# EOF\n',
-		(SELECT string_agg(format(E'stacklens_alerts{status="%s"} %s\n', s, (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.status = s)), '')
-		 FROM unnest(ARRAY['open', 'acknowledged', 'resolved']) s), (SELECT records FROM stacklens_internal.inbox_position))
+CREATE FUNCTION stacklens_internal.gateway_change(wanted uuid, new_status text, body bytea) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	request jsonb := CASE WHEN length(body) = 0 THEN '{}' ELSE convert_from(body, 'UTF8')::jsonb END;
+BEGIN
+	IF jsonb_typeof(request) <> 'object' OR jsonb_typeof(request -> 'note') NOT IN ('string', 'null') THEN
+		RAISE EXCEPTION 'the body is not {"note": "text"}' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	PERFORM stacklens_internal.change_alert(wanted, new_status, NULLIF(request ->> 'note', ''));
+	RETURN stacklens_internal.gateway_alert(wanted);
+END
 $$;
+CREATE FUNCTION stacklens_internal.gateway_rules() RETURNS jsonb LANGUAGE sql STABLE
+	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.name), '[]') FROM stacklens.rules r);
+
+-- The feed after a place.  Always one row at least: epoch, latest and oldest
+-- number, and, where there are changes, each one's number and message.
 CREATE FUNCTION stacklens_internal.feed_since(since_epoch text, since_seq bigint, max_rows int)
-RETURNS TABLE (epoch text, latest bigint, oldest bigint, seq bigint, message text) LANGUAGE sql STABLE AS $$
+RETURNS TABLE (epoch text, latest bigint, oldest bigint, seq bigint, message text) LANGUAGE sql STABLE
+BEGIN ATOMIC
 	WITH place AS (
-		SELECT stacklens_internal.epoch() AS epoch, (SELECT s.seq FROM stacklens_internal.feed_state s) AS latest
+		SELECT e.epoch, CASE f.epoch WHEN e.epoch THEN f.seq ELSE 0 END AS latest
+		FROM stacklens_internal.epoch() AS e (epoch), stacklens_internal.feed_state f
 	)
 	SELECT p.epoch, p.latest, COALESCE((SELECT min(f.seq) FROM stacklens.alert_feed f WHERE f.epoch = p.epoch), p.latest + 1),
 		f.seq, jsonb_build_object('epoch', f.epoch, 'seq', f.seq, 'change', f.change, 'alert', f.alert)::text
 	FROM place p LEFT JOIN LATERAL (SELECT * FROM stacklens.alert_feed g
 		WHERE p.epoch = since_epoch AND g.epoch = p.epoch AND g.seq > since_seq ORDER BY g.seq LIMIT max_rows) f ON true
-	ORDER BY f.seq
-$$;
+	ORDER BY f.seq;
+END;
 
--- What a dump keeps: all but logs, feed, changes and incarnation.
-SELECT pg_extension_config_dump('stacklens_internal.rules', ''), pg_extension_config_dump('stacklens_internal.alerts', ''),
-	pg_extension_config_dump('stacklens_internal.alert_tallies', ''), pg_extension_config_dump('stacklens.alert_samples', ''),
-	pg_extension_config_dump('stacklens.dead_letters', ''), pg_extension_config_dump('stacklens.dead_letters_id_seq', ''),
-	pg_extension_config_dump('stacklens_internal.logs_id_seq', '');
+-- Rights -----------------------------------------------------------------------
+
+CREATE FUNCTION stacklens.create_roles() RETURNS SETOF text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+DECLARE
+	role text;
+BEGIN
+	FOREACH role IN ARRAY ARRAY['stacklens_reader', 'stacklens_operator', 'stacklens_admin', 'stacklens_ingest'] LOOP
+		IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+			EXECUTE format('CREATE ROLE %I', role);
+		END IF;
+		EXECUTE format('GRANT USAGE ON SCHEMA stacklens TO %I', role);
+		EXECUTE format('GRANT EXECUTE ON FUNCTION stacklens.version() TO %I', role);
+		RETURN NEXT role;
+	END LOOP;
+	GRANT stacklens_reader TO stacklens_operator;
+	GRANT stacklens_operator TO stacklens_admin;
+	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
+		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources TO stacklens_reader;
+	-- called by views with the rights of whoever asks
+	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation() TO stacklens_reader;
+	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb) TO stacklens_reader;
+	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text) TO stacklens_operator;
+	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
+		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
+		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text), stacklens.pause_source(text),
+		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
+	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
+END
+$$;
+COMMENT ON FUNCTION stacklens.create_roles IS 'Makes the roles stacklens_reader, _operator, _admin and _ingest where they are missing, and grants them their rights; gives their names';
 
 REVOKE ALL ON SCHEMA stacklens_internal FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stacklens, stacklens_internal FROM PUBLIC;
+
+-- What a dump keeps: all but logs, feed, changes and incarnation.
+SELECT pg_extension_config_dump('stacklens_internal.rules', '');
+SELECT pg_extension_config_dump('stacklens_internal.sources', '');
+SELECT pg_extension_config_dump('stacklens_internal.positions', '');
+SELECT pg_extension_config_dump('stacklens_internal.alerts', '');
+SELECT pg_extension_config_dump('stacklens_internal.alert_tallies', '');
+SELECT pg_extension_config_dump('stacklens.alert_samples', '');
+SELECT pg_extension_config_dump('stacklens.dead_letters', '');
+SELECT pg_extension_config_dump('stacklens.dead_letters_id_seq', '');
+SELECT pg_extension_config_dump('stacklens_internal.changes_id_seq', '');
+SELECT pg_extension_config_dump('stacklens_internal.logs_id_seq', '');
+
 SELECT stacklens_internal.wake('launcher');

@@ -20,10 +20,21 @@ static const char insert_log[] =
 " trace_id, span_id, request_id, error_code, attributes, resource) VALUES"
 " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id";
 
-static TimestampTz
-timestamptz_of(int64 ns)
+#define EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+TimestampTz
+sl_timestamptz(int64 ns)
 {
-	return ns / 1000 - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	return ns / 1000 - EPOCH_OFFSET;
+}
+
+/* 0 for what 64 bits of ns don't hold, infinity included: no time at all. */
+int64
+sl_nanoseconds(TimestampTz at)
+{
+	if (at > PG_INT64_MAX / 1000 - EPOCH_OFFSET || at < -EPOCH_OFFSET)
+		return 0;
+	return (at + EPOCH_OFFSET) * 1000;
 }
 
 static void
@@ -43,9 +54,9 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	sl_buf		json;
 	bool		isnull;
 
-	values[0] = TimestampTzGetDatum(when ? timestamptz_of(when) : GetCurrentTimestamp());
+	values[0] = TimestampTzGetDatum(when ? sl_timestamptz(when) : GetCurrentTimestamp());
 	nulls[1] = record->observed ? ' ' : 'n';
-	values[1] = TimestampTzGetDatum(timestamptz_of(record->observed));
+	values[1] = TimestampTzGetDatum(sl_timestamptz(record->observed));
 	put_text(values, nulls, 2, record->text[SL_SERVICE]);
 	nulls[3] = record->severity ? ' ' : 'n';
 	values[3] = Int16GetDatum((int16) record->severity);

@@ -4,9 +4,13 @@
  */
 #include "stacklens.h"
 
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+
+#include <limits.h>
 
 PG_MODULE_MAGIC;
 
@@ -23,22 +27,29 @@ static const struct config_enum_entry debug_options[] = {
 
 void		_PG_init(void);
 
+/*
+ * A setting of the postmaster's can only be made while preloading.  The
+ * prefix is reserved only then, too: otherwise a server that has the setting
+ * but not the library in shared_preload_libraries would drop the setting
+ * with a message that misleads.
+ */
 static void
 settings_init(void)
 {
-	if (process_shared_preload_libraries_in_progress)
-		DefineCustomStringVariable("stacklens.database",
-								   "The database whose logs are evaluated.",
-								   "Empty means that no background worker runs.",
-								   &sl_database, "stacklens", PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("stacklens.work_mem",
-							"Memory that one worker or call may use for records.",
+							"Memory that one worker, or one call, may use for log records.",
 							NULL, &sl_work_mem, 65536, 16384, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomEnumVariable("stacklens.debug",
-							 "Logs why records match rules, or don't.",
-							 "match logs matches, all also the records that match no rule.",
+							 "Says in the server's log why records match rules, or don't.",
+							 "\"match\" logs each match, \"all\" also the records that match no rule.",
 							 &sl_debug, SL_DEBUG_OFF, debug_options, PGC_SUSET, 0, NULL, NULL, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomStringVariable("stacklens.database",
+							   "The database whose logs are evaluated.",
+							   "Empty means that no background worker runs.",
+							   &sl_database, "stacklens", PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("stacklens");
 }
 
@@ -48,7 +59,61 @@ _PG_init(void)
 	settings_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	sl_shmem_init();
+	sl_shared_init();
 	sl_utility_init();
 	sl_launcher_init();
+}
+
+bool
+sl_has_workers(void)
+{
+	char	   *name;
+	bool		result;
+
+	if (!sl_database || sl_database[0] == '\0')
+		return false;
+	name = get_database_name(MyDatabaseId);
+	result = name && strcmp(name, sl_database) == 0;
+	if (name)
+		pfree(name);
+	return result;
+}
+
+void
+sl_require_workers(const char *what)
+{
+	char	   *name = get_database_name(MyDatabaseId);
+
+	if (!sl_database)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s needs background workers, and stacklens is not preloaded", what),
+				 errhint("Set shared_preload_libraries = 'stacklens' and stacklens.database = '%s' in postgresql.conf, and restart the server.", name)));
+	if (!sl_has_workers())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s needs background workers, and this server runs them elsewhere", what),
+				 sl_database[0]
+				 ? errdetail("stacklens.database is \"%s\", this database is \"%s\".", sl_database, name)
+				 : errdetail("stacklens.database is empty: no worker runs."),
+				 errhint("Set stacklens.database = '%s' in postgresql.conf, and restart the server.", name)));
+}
+
+PG_FUNCTION_INFO_V1(stacklens_library_version);
+
+/* library_version() → the version that this library was built as. */
+Datum
+stacklens_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(SL_VERSION));
+}
+
+PG_FUNCTION_INFO_V1(stacklens_require_workers);
+
+/* require_workers(what text): an error unless this database has workers. */
+Datum
+stacklens_require_workers(PG_FUNCTION_ARGS)
+{
+	sl_require_workers(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
 }

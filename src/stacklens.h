@@ -7,11 +7,13 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #include "core/decode/decode.h"
 #include "core/match/ruleset.h"
 
 /* Settings (stacklens.c). */
-extern char *sl_database;
+extern char *sl_database;		/* NULL unless preloaded */
 extern int	sl_work_mem;		/* kB */
 extern int	sl_debug;
 
@@ -22,13 +24,13 @@ enum
 	SL_DEBUG_ALL
 };
 
-/* Core's errors as the server's (error.c). */
+/* Core's errors and memory as the server's (error.c). */
 extern void sl_ereport(const sl_error *err) pg_attribute_noreturn();
 extern int	sl_sqlstate(const sl_error *err);
 
 /*
- * An arena whose exhaustion is an error of the server.  Arenas are static:
- * an error leaves them as they are, the next use resets them.
+ * An empty arena whose exhaustion is an error of the server.  Arenas are
+ * static: an error leaves them as they are, the next use resets them.
  */
 extern void sl_server_arena(sl_arena *arena);
 
@@ -36,7 +38,7 @@ extern void sl_server_arena(sl_arena *arena);
 typedef struct sl_rule_row
 {
 	char		id[37];
-	char	   *name;
+	char	   *name;			/* as stored: an import may have made it unique */
 } sl_rule_row;
 
 typedef struct sl_rules
@@ -49,8 +51,22 @@ typedef struct sl_rules
 /* Reads them again if they changed; within a transaction with SPI connected. */
 extern sl_rules *sl_rules_current(void);
 
-/* Shared memory and workers (bgworker/). */
-extern void sl_shmem_init(void);
+/* ns since 1970 to the server's µs since 2000, and back. */
+extern TimestampTz sl_timestamptz(int64 ns);
+extern int64 sl_nanoseconds(TimestampTz at);
+
+/*
+ * Raises an error unless workers of this database can run: the library is
+ * preloaded, and stacklens.database is the current one.  what: "a Kafka
+ * source", for the message.
+ */
+extern void sl_require_workers(const char *what);
+
+/* Is stacklens.database the current database of a preloaded server? */
+extern bool sl_has_workers(void);
+
+/* Each module's own init, called while the library is preloaded. */
+extern void sl_shared_init(void);
 extern void sl_launcher_init(void);
 extern void sl_utility_init(void);
 

@@ -3,10 +3,14 @@
  *	  Checks and runs rules without a server, with the extension's own code.
  *
  *		stacklens-rule check PATH...
- *		stacklens-rule eval --rules PATH... --events FILE|-
+ *		stacklens-rule eval --rules PATH --events FILE|-
  *
  * Folders are walked for .yml, .yaml and .json files, in order of name.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* asprintf */
+#endif
+
 #include "../core/decode/decode.h"
 #include "../core/match/ruleset.h"
 
@@ -76,7 +80,15 @@ load_file(loaded *l, const char *path)
 		l->errors++;
 		return;
 	}
+	errno = 0;
 	text = read_all(&l->arena, file, &n);
+	if (ferror(file))
+	{
+		fprintf(stderr, "stacklens-rule: could not read \"%s\": %s\n", path, strerror(errno));
+		fclose(file);
+		l->errors++;
+		return;
+	}
 	fclose(file);
 	l->files++;
 	if (!sl_read_documents(text, n, &l->arena, &documents, &err))
@@ -106,19 +118,33 @@ has_suffix(const char *name, const char *suffix)
 	return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
+static void load_folder(loaded *l, const char *path);
+
 static void
 load_path(loaded *l, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		load_folder(l, path);
+	else
+		load_file(l, path);
+}
+
+static void
+load_folder(loaded *l, const char *path)
 {
 	struct stat st;
 	struct dirent **entries;
 	int			n;
 
-	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+	n = scandir(path, &entries, NULL, alphasort);
+	if (n < 0)
 	{
-		load_file(l, path);
+		fprintf(stderr, "stacklens-rule: could not read \"%s\": %s\n", path, strerror(errno));
+		l->errors++;
 		return;
 	}
-	n = scandir(path, &entries, NULL, alphasort);
 	for (int i = 0; i < n; i++)
 	{
 		const char *name = entries[i]->d_name;
@@ -126,23 +152,23 @@ load_path(loaded *l, const char *path)
 
 		if (name[0] != '.' && asprintf(&inner, "%s/%s", path, name) >= 0)
 		{
-			if (stat(inner, &st) == 0 &&
+			/* folders behind links are left out: they may lead back here */
+			if (lstat(inner, &st) == 0 &&
 				(S_ISDIR(st.st_mode) || has_suffix(name, ".yml") || has_suffix(name, ".yaml") ||
 				 has_suffix(name, ".json")))
-				load_path(l, inner);
+				(S_ISDIR(st.st_mode) ? load_folder : load_file) (l, inner);
 			free(inner);
 		}
 		free(entries[i]);
 	}
-	if (n >= 0)
-		free(entries);
+	free(entries);
 }
 
 static int
 usage(FILE *out, int status)
 {
 	fputs("usage: stacklens-rule check PATH...\n"
-		  "       stacklens-rule eval --rules PATH --events FILE|- [--no-logsource]\n"
+		  "       stacklens-rule eval --rules PATH --events FILE|- [--no-logsource] [--threads 1]\n"
 		  "\n"
 		  "check reads rule files (folders are walked) and prints each error as\n"
 		  "file:line:column: error: ...; it exits with 1 if there was one.\n"
@@ -166,6 +192,7 @@ static int
 eval(loaded *l, int argc, char **argv)
 {
 	const char *events = NULL;
+	bool		rules = false;
 	FILE	   *file;
 	sl_arena	arena,
 				scratch;
@@ -182,13 +209,18 @@ eval(loaded *l, int argc, char **argv)
 	for (int i = 0; i < argc; i++)
 	{
 		if (strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
+		{
 			load_path(l, argv[++i]);
+			rules = true;
+		}
 		else if (strcmp(argv[i], "--events") == 0 && i + 1 < argc)
 			events = argv[++i];
+		else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && strcmp(argv[i + 1], "1") == 0)
+			i++;				/* one is all there is */
 		else if (strcmp(argv[i], "--no-logsource") != 0)
 			return usage(stderr, 2);
 	}
-	if (!events)
+	if (!events || !rules)
 		return usage(stderr, 2);
 	file = strcmp(events, "-") == 0 ? stdin : fopen(events, "rb");
 	if (!file)
@@ -245,23 +277,44 @@ eval(loaded *l, int argc, char **argv)
 	fprintf(stderr, "%zu rules, %zu events, %zu matches, %zu events refused, %.3f s of CPU\n",
 			l->rules, records_seen, matches, bad, (double) (clock() - start) / CLOCKS_PER_SEC);
 	free(line);
+	sl_arena_free(&arena);
+	sl_arena_free(&scratch);
+	if (ferror(file))
+	{
+		fprintf(stderr, "stacklens-rule: could not read \"%s\": %s\n", events, strerror(errno));
+		bad++;
+	}
 	if (file != stdin)
 		fclose(file);
 	return l->errors || bad ? 1 : 0;
+}
+
+static int
+run(loaded *l, int argc, char **argv)
+{
+	if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		return check(l, argc - 2, argv + 2);
+	if (argc >= 2 && strcmp(argv[1], "eval") == 0)
+		return eval(l, argc - 2, argv + 2);
+	if (argc >= 2 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout, 0);
+	return usage(stderr, 2);
 }
 
 int
 main(int argc, char **argv)
 {
 	loaded		l = {0};
+	int			status;
 
 	sl_arena_init(&l.arena, 0, out_of_memory);
 	l.set = sl_ruleset_new(&l.arena);
-	if (argc >= 2 && strcmp(argv[1], "check") == 0)
-		return check(&l, argc - 2, argv + 2);
-	if (argc >= 2 && strcmp(argv[1], "eval") == 0)
-		return eval(&l, argc - 2, argv + 2);
-	if (argc >= 2 && strcmp(argv[1], "--help") == 0)
-		return usage(stdout, 0);
-	return usage(stderr, 2);
+	status = run(&l, argc, argv);
+	sl_arena_free(&l.arena);
+	if (fflush(stdout) != 0 || ferror(stdout))
+	{
+		fprintf(stderr, "stacklens-rule: could not write: %s\n", strerror(errno));
+		return 2;
+	}
+	return status;
 }

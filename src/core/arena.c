@@ -6,8 +6,8 @@
  * worker in its steady state calls malloc no more.
  */
 #include "arena.h"
+#include "utf8.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,10 +44,27 @@ free_blocks(sl_arena *arena, sl_arena_block *block)
 }
 
 void
+sl_arena_on_reset(sl_arena *arena, void (*run) (void *what), void *what)
+{
+	sl_cleanup *cleanup = sl_alloc(arena, sizeof(*cleanup));
+
+	*cleanup = (sl_cleanup) {arena->cleanups, run, what};
+	arena->cleanups = cleanup;
+}
+
+static void
+run_cleanups(sl_arena *arena)
+{
+	for (; arena->cleanups; arena->cleanups = arena->cleanups->next)
+		arena->cleanups->run(arena->cleanups->what);
+}
+
+void
 sl_arena_reset(sl_arena *arena)
 {
 	sl_arena_block *keep = arena->head;
 
+	run_cleanups(arena);
 	if (keep && keep->size > BLOCK_MAX)
 	{
 		sl_arena_free(arena);
@@ -65,6 +82,7 @@ sl_arena_reset(sl_arena *arena)
 void
 sl_arena_free(sl_arena *arena)
 {
+	run_cleanups(arena);
 	free_blocks(arena, arena->head);
 	arena->head = NULL;
 	arena->next = arena->end = NULL;
@@ -242,6 +260,15 @@ sl_buf_json_string(sl_buf *buf, sl_str s)
 	sl_buf_putc(buf, '"');
 }
 
+void
+sl_format_text(char *out, size_t size, const char *format, va_list args)
+{
+	int			n = vsnprintf(out, size, format, args);
+
+	if (n >= (int) size)
+		out[sl_utf8_cut(out, size - 1, size - 2)] = '\0';
+}
+
 bool
 sl_fail(sl_error *err, const char *sqlstate, const char *format, ...)
 {
@@ -250,7 +277,7 @@ sl_fail(sl_error *err, const char *sqlstate, const char *format, ...)
 	err->sqlstate = sqlstate;
 	err->detail[0] = err->hint[0] = '\0';
 	va_start(args, format);
-	vsnprintf(err->message, sizeof(err->message), format, args);
+	sl_format_text(err->message, sizeof(err->message), format, args);
 	va_end(args);
 	return false;
 }
@@ -261,7 +288,7 @@ sl_error_detail(sl_error *err, const char *format, ...)
 	va_list		args;
 
 	va_start(args, format);
-	vsnprintf(err->detail, sizeof(err->detail), format, args);
+	sl_format_text(err->detail, sizeof(err->detail), format, args);
 	va_end(args);
 }
 
@@ -271,6 +298,6 @@ sl_error_hint(sl_error *err, const char *format, ...)
 	va_list		args;
 
 	va_start(args, format);
-	vsnprintf(err->hint, sizeof(err->hint), format, args);
+	sl_format_text(err->hint, sizeof(err->hint), format, args);
 	va_end(args);
 }

@@ -9,6 +9,7 @@
 #ifndef SL_ARENA_H
 #define SL_ARENA_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,14 @@ extern "C" {
 
 typedef struct sl_arena_block sl_arena_block;
 
+/* What must be given back when the arena is: a foreign library's memory. */
+typedef struct sl_cleanup
+{
+	struct sl_cleanup *next;
+	void		(*run) (void *what);
+	void	   *what;
+} sl_cleanup;
+
 typedef struct sl_arena
 {
 	sl_arena_block *head;		/* the block that is being filled */
@@ -27,6 +36,7 @@ typedef struct sl_arena
 	char	   *end;			/* one past its last byte */
 	size_t		held;			/* bytes obtained from malloc */
 	size_t		limit;			/* refuse to hold more than this; 0 = none */
+	sl_cleanup *cleanups;
 	void		(*out_of_memory) (struct sl_arena *arena, size_t wanted);
 } sl_arena;
 
@@ -45,6 +55,13 @@ extern void sl_arena_init(sl_arena *arena, size_t limit,
 extern void sl_arena_reset(sl_arena *arena);
 extern void sl_arena_free(sl_arena *arena);
 extern void *sl_arena_grow(sl_arena *arena, size_t size);
+
+/*
+ * Has run(what) called when the arena is reset or freed, so that what a
+ * library holds isn't lost when the out_of_memory hook jumps over its user.
+ * It is called in any case: run must bear it when the work is done already.
+ */
+extern void sl_arena_on_reset(sl_arena *arena, void (*run) (void *what), void *what);
 
 /* Uninitialised memory, aligned for any object. */
 static inline void *
@@ -133,6 +150,10 @@ typedef struct sl_error
 	int			line;			/* from 1; 0 = unknown */
 	int			col;			/* from 1, in characters */
 } sl_error;
+
+/* vsnprintf that leaves no half character at the end of what it had to cut. */
+extern void sl_format_text(char *out, size_t size, const char *format, va_list args)
+			__attribute__((format(printf, 3, 0)));
 
 /* Always false, so that callers can "return sl_fail(...)". */
 extern bool sl_fail(sl_error *err, const char *sqlstate, const char *format, ...)

@@ -5,9 +5,6 @@
 #include "node.h"
 #include "utf8.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 sl_node *
 sl_node_new(sl_arena *arena, sl_node_kind kind, int line, int col)
 {
@@ -32,7 +29,7 @@ sl_node_add(sl_arena *arena, sl_node *node, sl_str key, int line, int col, sl_no
 		node->entries = entries;
 		node->cap = cap;
 	}
-	node->entries[node->n++] = (sl_entry) {key, line, col, value};
+	node->entries[node->n++] = (sl_entry) {.key = key,.line = line,.col = col,.value = value};
 }
 
 /* Keys of one map; beyond any rule's need, and what the check below can pay. */
@@ -139,14 +136,24 @@ sl_documents_add(sl_arena *arena, sl_documents *documents, sl_node *node)
 	documents->v[documents->n++] = node;
 }
 
+int
+sl_text_col(int col, int text_col, sl_str text, size_t offset)
+{
+	if (text_col == 0)
+		return col;
+	for (size_t i = 0; i < offset && i < text.n; i++)
+		text_col += ((unsigned char) text.p[i] & 0xC0) != 0x80;
+	return text_col;
+}
+
 bool
 sl_fail_at(sl_error *err, int line, int col, const char *sqlstate, const char *format, ...)
 {
 	va_list		args;
-	char		text[320];
+	char		text[sizeof(err->message)];
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	sl_format_text(text, sizeof(text), format, args);
 	va_end(args);
 	sl_fail(err, sqlstate, "%s", text);
 	err->line = line;

@@ -27,6 +27,7 @@ typedef struct sl_entry
 	sl_str		key;
 	int			line;			/* of the key, or of the value in a list */
 	int			col;
+	int			text_col;		/* of the key's text, see below */
 	sl_node    *value;
 } sl_entry;
 
@@ -37,6 +38,8 @@ struct sl_node
 	int			col;			/* from 1, in characters */
 	sl_value	value;			/* SL_SCALAR */
 	sl_str		text;			/* SL_SCALAR: as written */
+	int			text_col;		/* where the text begins, after a quote; 0 if it isn't
+								 * written as it reads (escapes, several lines) */
 	sl_entry   *entries;		/* SL_LIST, SL_MAP */
 	size_t		n;
 	size_t		cap;
@@ -86,6 +89,9 @@ extern bool sl_read_documents(const char *text, size_t n, sl_arena *arena,
 							  sl_documents *documents, sl_error *err);
 
 extern void sl_documents_add(sl_arena *arena, sl_documents *documents, sl_node *node);
+
+/* The column of an offset in a text that begins at text_col; col if that is 0. */
+extern int	sl_text_col(int col, int text_col, sl_str text, size_t offset);
 
 /* False, with the error placed at a node. */
 extern bool sl_fail_at(sl_error *err, int line, int col, const char *sqlstate,

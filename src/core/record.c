@@ -5,6 +5,7 @@
 #include "record.h"
 #include "utf8.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,10 @@ static const struct
 	SPELLING("error_code", SL_ERROR_CODE),
 	SPELLING("errorCode", SL_ERROR_CODE),
 };
+
+/* Of all names that sl_record_set knows, times included. */
+#define SHORTEST_SPELLING 2		/* ts */
+#define LONGEST_SPELLING 18		/* observed_timestamp */
 
 int
 sl_known_slot(sl_str name)
@@ -93,35 +98,41 @@ sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
 	return &fields->v[fields->n++].value;
 }
 
+/* An epoch time that came as text. */
+static bool
+parse_epoch(sl_str s, int64_t *ns)
+{
+	char		digits[32];
+	char	   *end;
+	double		d;
+	long long	number;
+
+	if (s.n == 0 || s.n >= sizeof(digits))
+		return false;
+	memcpy(digits, s.p, s.n);
+	digits[s.n] = '\0';
+	if (strspn(digits, "0123456789") == s.n)
+	{
+		errno = 0;
+		number = strtoll(digits, NULL, 10);
+		return errno == 0 && sl_epoch_timestamp_int(number, ns);
+	}
+	/* strtod would take white space, 0x10, inf and nan too */
+	if (strspn(digits, "0123456789.eE+-") != s.n)
+		return false;
+	d = strtod(digits, &end);
+	return *end == '\0' && sl_epoch_timestamp(d, ns);
+}
+
 static bool
 take_timestamp(sl_value value, int64_t *ns)
 {
 	switch (value.type)
 	{
 		case SL_STRING:
-			if (sl_parse_timestamp(value.u.s, ns))
-				return true;
-			else
-			{
-				char		digits[32];
-				char	   *end;
-				double		d;
-
-				if (value.u.s.n == 0 || value.u.s.n >= sizeof(digits))
-					return false;
-				memcpy(digits, value.u.s.p, value.u.s.n);
-				digits[value.u.s.n] = '\0';
-				d = strtod(digits, &end);
-				return *end == '\0' && sl_epoch_timestamp(d, ns);
-			}
+			return sl_parse_timestamp(value.u.s, ns) || parse_epoch(value.u.s, ns);
 		case SL_INT:
-			/* ns need all of the 63 bits */
-			if (value.u.i > (int64_t) 1e17)
-			{
-				*ns = value.u.i;
-				return true;
-			}
-			return sl_epoch_timestamp((double) value.u.i, ns);
+			return sl_epoch_timestamp_int(value.u.i, ns);
 		case SL_DOUBLE:
 			return sl_epoch_timestamp(value.u.d, ns);
 		default:
@@ -129,16 +140,35 @@ take_timestamp(sl_value value, int64_t *ns)
 	}
 }
 
-/* The one place that knows the names of times, for sl_record_set. */
+/* The one place that knows the names of times. */
+static bool
+is_timestamp(sl_str name)
+{
+	return sl_str_is(name, "timestamp") || sl_str_is(name, "@timestamp") ||
+		sl_str_is(name, "time") || sl_str_is(name, "ts");
+}
+
 static int64_t *
 time_slot(sl_record *record, sl_str name)
 {
-	if (sl_str_is(name, "timestamp") || sl_str_is(name, "@timestamp") ||
-		sl_str_is(name, "time") || sl_str_is(name, "ts"))
+	if (is_timestamp(name))
 		return &record->timestamp;
 	if (sl_str_is(name, "observed_timestamp"))
 		return &record->observed;
 	return NULL;
+}
+
+sl_str
+sl_field_name(sl_str name)
+{
+	int			known;
+
+	if (name.n < SHORTEST_SPELLING || name.n > LONGEST_SPELLING)
+		return name;
+	if (is_timestamp(name))
+		return SL_STR("timestamp");
+	known = sl_known_slot(name);
+	return known >= 0 ? (sl_str) {sl_known_name[known], strlen(sl_known_name[known])} : name;
 }
 
 void
@@ -146,8 +176,8 @@ sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 {
 	int64_t    *slot;
 
-	/* the shortest spelling has 2 bytes, the longest 18 */
-	if (name.n >= 2 && name.n <= 18 && !value.element && value.type != SL_NULL)
+	if (name.n >= SHORTEST_SPELLING && name.n <= LONGEST_SPELLING &&
+		!value.element && value.type != SL_NULL)
 	{
 		slot = time_slot(record, name);
 		if (slot && *slot == 0)
@@ -156,7 +186,8 @@ sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 				return;
 			record->notes |= SL_NOTE_TIMESTAMP;
 		}
-		else if (sl_str_is(name, "severity_number") && value.type == SL_INT)
+		else if (sl_str_is(name, "severity_number") && value.type == SL_INT &&
+				 record->severity == 0)
 		{
 			if (value.u.i >= 1 && value.u.i <= 24)
 			{
@@ -181,6 +212,35 @@ sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 }
 
 void
+sl_record_promote(sl_arena *arena, sl_record *record)
+{
+	uint32_t	n = record->attributes.n;
+
+	/* what stays is written at or before where it stood, so in place */
+	record->attributes.n = 0;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		sl_field	from = record->attributes.v[i];
+
+		sl_record_set(arena, record, from.name, from.value);
+	}
+}
+
+void
+sl_resource_finish(sl_resource *resource)
+{
+	const sl_fields *fields = &resource->fields;
+
+	for (uint32_t i = 0; i < fields->n; i++)
+		if (sl_str_is(fields->v[i].name, "service.name") &&
+			fields->v[i].value.type == SL_STRING)
+		{
+			resource->service = fields->v[i].value.u.s;
+			break;
+		}
+}
+
+void
 sl_record_finish(sl_arena *arena, sl_record *record)
 {
 	(void) arena;
@@ -188,17 +248,7 @@ sl_record_finish(sl_arena *arena, sl_record *record)
 	{
 		record->notes |= record->resource->notes;
 		if (!record->text[SL_SERVICE].p)
-		{
-			const sl_fields *fields = &record->resource->fields;
-
-			for (uint32_t i = 0; i < fields->n; i++)
-				if (sl_str_is(fields->v[i].name, "service.name") &&
-					fields->v[i].value.type == SL_STRING)
-				{
-					record->text[SL_SERVICE] = fields->v[i].value.u.s;
-					break;
-				}
-		}
+			record->text[SL_SERVICE] = record->resource->service;
 	}
 	if (record->severity == 0 && record->text[SL_LEVEL].p)
 		record->severity = sl_severity_of(record->text[SL_LEVEL]);
@@ -347,8 +397,8 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 	if (year < 1970 || year > 2261)
 		return false;
 	seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-	if (seconds < 0)
-		return false;
+	if (seconds < 0 || (seconds == 0 && fraction == 0))
+		return false;			/* 0 stands for none */
 	*ns = seconds * 1000000000 + fraction;
 	return true;
 }
@@ -356,14 +406,32 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 bool
 sl_epoch_timestamp(double value, int64_t *ns)
 {
-	double		scaled;
+	double		us;
 
-	if (!(value > 0))
+	if (!(value > 0) || value >= 9.2e18)
 		return false;
-	scaled = value < 1e11 ? value * 1e9 : value < 1e14 ? value * 1e6 : value < 1e17 ? value * 1e3 : value;
-	if (scaled >= 9.2e18)
+	if (value >= 1e17)
+	{
+		*ns = (int64_t) value;
+		return true;
+	}
+	/* by way of whole microseconds: a double has no more digits of today's dates */
+	us = round(value < 1e11 ? value * 1e6 : value < 1e14 ? value * 1e3 : value);
+	if (us < 1 || us >= 9.2e15)
 		return false;
-	*ns = (int64_t) scaled;
+	*ns = (int64_t) us * 1000;
+	return true;
+}
+
+bool
+sl_epoch_timestamp_int(int64_t value, int64_t *ns)
+{
+	int64_t		unit = value < 100000000000 ? 1000000000 : value < 100000000000000 ? 1000000
+		: value < 100000000000000000 ? 1000 : 1;
+
+	if (value <= 0 || value > INT64_MAX / unit)
+		return false;
+	*ns = value * unit;
 	return true;
 }
 
@@ -417,6 +485,9 @@ double_text(sl_arena *arena, double d)
 		return SL_STR("NaN");
 	if (isinf(d))
 		return d > 0 ? SL_STR("Infinity") : SL_STR("-Infinity");
+	/* as the integer that it equals, so that 1e17 and 100000000000000000 read the same */
+	if (d == floor(d) && fabs(d) < 9.2e18)
+		return sl_strf(arena, "%lld", (long long) d);
 	for (int precision = 15; precision <= 17; precision++)
 	{
 		s = sl_strf(arena, "%.*g", precision, d);
@@ -595,10 +666,8 @@ sl_record_text(sl_arena *arena, const sl_record *record, sl_str name)
 
 	if (known >= 0 && record->text[known].p)
 		return record->text[known];
-	if (sl_str_starts(name, "resource."))
+	if (record->resource && sl_str_starts(name, "resource."))
 	{
-		if (!record->resource)
-			return (sl_str) {NULL, 0};
 		fields = &record->resource->fields;
 		name.p += 9;
 		name.n -= 9;

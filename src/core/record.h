@@ -76,6 +76,7 @@ typedef struct sl_resource
 {
 	sl_fields	fields;
 	uint32_t	notes;
+	sl_str		service;		/* its service.name; p == NULL where missing */
 } sl_resource;
 
 typedef struct sl_record
@@ -101,6 +102,9 @@ extern const char *const sl_known_name[SL_KNOWN_TEXTS];
 /* The known slot that a name is a spelling of, or -1. */
 extern int	sl_known_slot(sl_str name);
 
+/* The name under which records keep what is spelled so: "msg" is "message". */
+extern sl_str sl_field_name(sl_str name);
+
 /* The first value under a field's name as text; p == NULL where missing. */
 extern sl_str sl_record_text(sl_arena *arena, const sl_record *record, sl_str name);
 
@@ -112,6 +116,15 @@ extern sl_value *sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name);
  * theirs (or a spelling of it), else among the attributes.
  */
 extern void sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value);
+
+/*
+ * Moves attributes that bear known names into slots that are still free: for
+ * formats that have fields of their own, which come first wherever they stand.
+ */
+extern void sl_record_promote(sl_arena *arena, sl_record *record);
+
+/* Looks up what all of a resource's records derive from it. */
+extern void sl_resource_finish(sl_resource *resource);
 
 /* Derives what follows from what is there: level, severity, service. */
 extern void sl_record_finish(sl_arena *arena, sl_record *record);
@@ -125,6 +138,7 @@ extern bool sl_parse_timestamp(sl_str s, int64_t *ns);
 
 /* Epoch seconds, ms, us or ns, told apart by their size, to ns. */
 extern bool sl_epoch_timestamp(double value, int64_t *ns);
+extern bool sl_epoch_timestamp_int(int64_t value, int64_t *ns);
 
 /* The text of a scalar as a person would write it; for strings themselves. */
 extern sl_str sl_value_text(sl_arena *arena, const sl_value *value);

@@ -105,6 +105,16 @@ sl_utf8_repair(sl_arena *arena, const char *p, size_t n)
 	return (sl_str) {out.p, out.n};
 }
 
+size_t
+sl_utf8_cut(const char *p, size_t n, size_t limit)
+{
+	if (n <= limit)
+		return n;
+	while (limit > 0 && ((unsigned char) p[limit] & 0xC0) == 0x80)
+		limit--;
+	return limit;
+}
+
 uint32_t
 sl_utf8_get(const char *p, size_t n, int *len)
 {
@@ -213,7 +223,11 @@ sl_fold(sl_arena *arena, sl_str s)
 			int			len;
 			uint32_t	cp = sl_utf8_get(s.p + i, s.n - i, &len);
 
-			n += (size_t) sl_utf8_put(out + n, fold_code_point(cp));
+			/* a byte that is no UTF-8 stays: U+FFFD for it would outgrow out */
+			if (len == 1)
+				out[n++] = s.p[i];
+			else
+				n += (size_t) sl_utf8_put(out + n, fold_code_point(cp));
 			i += (size_t) len;
 		}
 	}

@@ -17,6 +17,9 @@ extern bool sl_utf8_valid(const char *p, size_t n);
 /* s with each invalid sequence and each NUL replaced by U+FFFD. */
 extern sl_str sl_utf8_repair(sl_arena *arena, const char *p, size_t n);
 
+/* The most bytes of p[0 .. n), up to limit, that don't end within a character. */
+extern size_t sl_utf8_cut(const char *p, size_t n, size_t limit);
+
 /* Decodes one code point of valid UTF-8 at p; *len gets its bytes. */
 extern uint32_t sl_utf8_get(const char *p, size_t n, int *len);
 

@@ -36,7 +36,7 @@ sl_format_from_name(sl_str name, sl_format *format)
 static bool
 decode_auto(const char *data, size_t n, sl_arena *arena, sl_records *records, sl_error *err)
 {
-	size_t		i = 0;
+	size_t		i = n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 
 	if (data[0] == 0x0A && sl_decode_otlp_proto(data, n, arena, records, err))
 		return true;
@@ -156,16 +156,10 @@ sl_join_path(sl_arena *arena, sl_str path, sl_str name)
 
 	if (path.n == 0)
 		return name;
-	if (path.n + 1 + name.n > SL_MAX_PATH)
-	{
-		/* keep whole characters of what fits */
-		size_t		room = path.n + 1 < SL_MAX_PATH ? SL_MAX_PATH - path.n - 1 : 0;
-
-		while (room > 0 && room < name.n && ((unsigned char) name.p[room] & 0xC0) == 0x80)
-			room--;
-		if (room < name.n)
-			name.n = room;
-	}
+	/* a path that is full already isn't even copied: a first name may be of any length */
+	if (path.n + 1 >= SL_MAX_PATH)
+		return path;
+	name.n = sl_utf8_cut(name.p, name.n, SL_MAX_PATH - path.n - 1);
 	p = sl_alloc(arena, path.n + 1 + name.n);
 	memcpy(p, path.p, path.n);
 	p[path.n] = '.';

@@ -60,8 +60,9 @@ struct context
 	bool		repaired;		/* the whole text had to be mended */
 };
 
+/* Puts the error at a byte of the input. */
 bool
-fail_at_offset(context &c, const char *at, const char *what)
+place_error(context &c, const char *at)
 {
 	size_t		offset = at >= c.start && at <= c.start + c.n ? (size_t) (at - c.start) : c.n;
 	int			line = 1,
@@ -74,11 +75,17 @@ fail_at_offset(context &c, const char *at, const char *what)
 		else if (((unsigned char) c.start[i] & 0xC0) != 0x80)
 			col++;
 	}
-	sl_fail(c.err, SL_INVALID_TEXT, "invalid JSON: %s", what);
 	sl_error_detail(c.err, "At line %d, column %d.", line, col);
 	c.err->line = line;
 	c.err->col = col;
 	return false;
+}
+
+bool
+fail_at_offset(context &c, const char *at, const char *what)
+{
+	sl_fail(c.err, SL_INVALID_TEXT, "invalid JSON: %s", what);
+	return place_error(c, at);
 }
 
 const char *
@@ -316,23 +323,28 @@ at_end(ondemand::document &doc, const char *&at)
 	return doc.current_location().get(at) != SUCCESS;
 }
 
-/* Where a value goes: a record (by name), or a resource's fields. */
+/*
+ * Where a value goes: by its name into a record (fields == NULL), or among
+ * fields, of a record or a resource.  A body has no name.
+ */
 struct target
 {
 	sl_record  *record;
-	sl_resource *resource;
+	sl_fields  *fields;
 	uint32_t   *notes;
 };
 
 void
 put(context &c, target &t, sl_str name, const sl_value &value)
 {
+	bool		by_name = t.record && (!t.fields || name.n == 0);
+
 	if (name.n == 0)
 		name = SL_STR("message");
-	if (t.record)
+	if (by_name)
 		sl_record_set(c.arena, t.record, name, value);
 	else
-		*sl_fields_add(c.arena, &t.resource->fields, name) = value;
+		*sl_fields_add(c.arena, t.fields, name) = value;
 }
 
 /* String, number, boolean or null; anything else is left alone, with false. */
@@ -618,7 +630,8 @@ take_nanos(context &c, ondemand::value v, int64_t &out, uint32_t *notes)
 	text = sl_str_copy(c.arena, text.p, text.n);
 	errno = 0;
 	ns = strtoull(text.p, &end, 10);
-	if (text.n == 0 || *end != '\0' || errno || ns > INT64_MAX || text.p[0] == '-')
+	/* strtoull would take white space and a sign */
+	if (text.p[0] < '0' || text.p[0] > '9' || *end != '\0' || errno || ns > INT64_MAX)
 		*notes |= SL_NOTE_TIMESTAMP;
 	else
 		out = (int64_t) ns;
@@ -665,9 +678,9 @@ take_id(context &c, ondemand::value v, sl_str &out, size_t digits, uint32_t *not
 bool
 walk_log_record(context &c, ondemand::object object, sl_record *record)
 {
-	target		t = {record, nullptr, &record->notes};
+	target		t = {record, &record->attributes, &record->notes};
 
-	return each_field(c, object, [&](sl_str key, ondemand::value v)
+	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
 	{
 		sl_value	value = {};
 
@@ -721,7 +734,10 @@ walk_log_record(context &c, ondemand::object object, sl_record *record)
 				return walk_attribute(c, attribute, t, SL_STR(""), false, 1);
 			});
 		return true;
-	});
+	}))
+		return false;
+	sl_record_promote(c.arena, record);
+	return true;
 }
 
 bool
@@ -794,7 +810,7 @@ walk_resource_logs(context &c, ondemand::object object)
 				return each_object(c, attributes, "attributes is not an array of objects",
 								   [&](ondemand::object attribute)
 				{
-					target		t = {nullptr, resource, &resource->notes};
+					target		t = {nullptr, &resource->fields, &resource->notes};
 
 					return walk_attribute(c, attribute, t, SL_STR(""), false, 1);
 				});
@@ -803,6 +819,7 @@ walk_resource_logs(context &c, ondemand::object object)
 		return true;
 	}))
 		return false;
+	sl_resource_finish(resource);
 	for (size_t i = first; i < c.records->n; i++)
 		sl_record_finish(c.arena, &c.records->v[i]);
 	return true;
@@ -851,11 +868,11 @@ walk_plain(context &c, ondemand::object object)
 }
 
 bool
-not_records(context &c)
+not_records(context &c, const char *at)
 {
 	sl_fail(c.err, SL_INVALID_TEXT, "JSON is neither an object nor an array of objects");
 	sl_error_hint(c.err, "Send one log record as an object, several as an array or one a line.");
-	return false;
+	return place_error(c, at);
 }
 
 /* Does an object's first key say that it is an export request? */
@@ -875,7 +892,7 @@ enum class outcome
 {
 	done,
 	failed,
-	more						/* another value follows the first */
+	more						/* another value follows the first, or seems to */
 };
 
 /* One document: text[0..n), readable for PADDING bytes more. */
@@ -886,9 +903,12 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 	ondemand::document doc;
 	ondemand::json_type type;
 	error_code	code;
+	const char *first = text;
 	const char *at;
 	bool		ok = false;
 
+	while (first < text + n && (*first == ' ' || *first == '\t' || *first == '\n' || *first == '\r'))
+		first++;
 	if (!parser)
 		return sl_fail(c.err, "53200", "out of memory"), outcome::failed;
 	code = parser->iterate(padded_string_view(text, n, n + PADDING)).get(doc);
@@ -901,7 +921,7 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 		else if (code == MEMALLOC)
 			sl_fail(c.err, "53200", "out of memory");
 		else
-			fail_at_offset(c, text + n, describe(code));
+			fail_at_offset(c, code == UNCLOSED_STRING ? text + n : first, describe(code));
 		return outcome::failed;
 	}
 	if (type == ondemand::json_type::object)
@@ -909,7 +929,11 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 		ondemand::object object;
 
 		if ((code = doc.get_object().get(object)))
-			fail_at_offset(c, text, describe(code));
+		{
+			/* the text doesn't end in "}": so it may be in its last line that the fault lies */
+			fail_at_offset(c, first, describe(code));
+			return outcome::more;
+		}
 		else if (otlp || (either && looks_like_otlp(text, text + n)))
 			ok = walk_export(c, object);
 		else
@@ -921,7 +945,7 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 
 		ok = true;
 		if ((code = doc.get_array().get(array)))
-			ok = fail_at_offset(c, text, describe(code));
+			ok = fail_at_offset(c, first, describe(code));
 		else
 			for (auto result : array)
 			{
@@ -930,8 +954,8 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 
 				if ((code = std::move(result).get(item)))
 					ok = fail_at_offset(c, text + n, describe(code));
-				else if (item.get_object().get(object))
-					ok = not_records(c);
+				else if (at = item.raw_json_token().data(), item.get_object().get(object))
+					ok = not_records(c, at);
 				else
 					ok = walk_plain(c, object);
 				if (!ok)
@@ -939,7 +963,7 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 			}
 	}
 	else
-		not_records(c);
+		not_records(c, first);
 	if (!ok)
 		return outcome::failed;
 	if (at_end(doc, at))
@@ -965,7 +989,7 @@ walk_lines(context &c, const char *text, size_t n)
 		if (p < stop)
 		{
 			if (*p != '{')
-				return not_records(c);
+				return not_records(c, p);
 			if (walk_document(c, p, (size_t) (stop - p), false, false) != outcome::done)
 				return false;
 		}
@@ -1031,8 +1055,9 @@ sl_decode_fields(const char *data, size_t n, sl_arena *arena, sl_fields *fields,
 	parser_lease parser;
 	ondemand::document doc;
 	ondemand::value root;
-	sl_resource resource = {*fields, 0};
-	target		t = {nullptr, &resource, &resource.notes};
+	uint32_t	notes = 0;
+	sl_fields	found = *fields;
+	target		t = {nullptr, &found, &notes};
 	const char *copy = padded(c, data, n, false);
 	error_code	code;
 
@@ -1045,7 +1070,7 @@ sl_decode_fields(const char *data, size_t n, sl_arena *arena, sl_fields *fields,
 		return fail_at_offset(c, copy + n, describe(code));
 	if (!walk_value(c, root, t, sl_str{nullptr, 0}, false, 1))
 		return false;
-	*fields = resource.fields;
+	*fields = found;
 	return true;
 }
 
@@ -1103,14 +1128,18 @@ read_tree(context &c, place &where, ondemand::value v, int depth, size_t &count,
 
 			if ((code = std::move(result).get(field)))
 				return fail_at_offset(c, at, describe(code));
-			where.to(field.key().raw() - 1);
+			const char *raw = field.key().raw();
+
+			where.to(raw - 1);
 			line = where.line;
 			col = where.col;
-			if (!take_string(c, field.key().raw(), key, nullptr))
+			if (!take_string(c, raw, key, nullptr))
 				return false;
 			if (!read_tree(c, where, field.value(), depth + 1, count, child) ||
 				!sl_node_add_key(c.arena, out, key, line, col, child, c.err))
 				return false;
+			if (key.p == raw)
+				out->entries[out->n - 1].text_col = col + 1;
 		}
 		return true;
 	}
@@ -1138,6 +1167,9 @@ read_tree(context &c, place &where, ondemand::value v, int depth, size_t &count,
 	if (!take_scalar(c, v, type, out->value, nullptr))
 		return false;
 	out->text = sl_value_text(c.arena, &out->value);
+	/* without escapes it is a slice of the input */
+	if (out->text.p == at + 1)
+		out->text_col = out->col + 1;
 	return true;
 }
 

@@ -26,10 +26,14 @@ typedef struct walk
 /* Where a key and its value go: a record's attributes or a resource's. */
 typedef struct target
 {
-	sl_record  *record;			/* NULL: resource */
-	sl_resource *resource;
+	sl_record  *record;			/* whose body a value without a name is; or NULL */
+	sl_fields  *fields;
 	uint32_t   *notes;
 } target;
+
+/* What a field that is missing holds; not NULL, for arithmetic's sake. */
+static const unsigned char nothing[1];
+static const cursor empty = {nothing, nothing};
 
 enum
 {
@@ -144,12 +148,12 @@ text_of(walk *w, cursor c, uint32_t *notes)
 static void
 put(walk *w, target *t, sl_str name, sl_value value)
 {
-	if (name.n == 0)
-		name = SL_STR("message");	/* a body that is not a map */
-	if (t->record)
-		sl_record_set(w->arena, t->record, name, value);
+	if (name.n > 0)
+		*sl_fields_add(w->arena, t->fields, name) = value;
+	else if (t->record)			/* a body that is not a map */
+		sl_record_set(w->arena, t->record, SL_STR("message"), value);
 	else
-		*sl_fields_add(w->arena, &t->resource->fields, name) = value;
+		*sl_fields_add(w->arena, t->fields, SL_STR("message")) = value;
 }
 
 static bool walk_key_value(walk *w, cursor c, target *t, sl_str path, bool element, int depth);
@@ -164,7 +168,7 @@ walk_any_value(walk *w, cursor c, target *t, sl_str name, bool element, int dept
 	const unsigned char *at = c.p;
 	uint32_t	member = 0;
 	uint64_t	number = 0;
-	cursor		bytes = {NULL, NULL};
+	cursor		bytes = empty;
 	sl_value	value = {.type = SL_NULL,.element = element};
 
 	if (depth > SL_MAX_DEPTH)
@@ -258,8 +262,8 @@ static bool
 walk_key_value(walk *w, cursor c, target *t, sl_str path, bool element, int depth)
 {
 	const unsigned char *at;
-	cursor		key = {NULL, NULL},
-				value = {NULL, NULL};
+	cursor		key = empty,
+				value = empty;
 
 	while (c.p < c.end)
 	{
@@ -298,7 +302,7 @@ take_id(walk *w, sl_record *record, cursor c, size_t want)
 static bool
 walk_log_record(walk *w, cursor c, sl_record *record)
 {
-	target		t = {.record = record,.notes = &record->notes};
+	target		t = {.record = record,.fields = &record->attributes,.notes = &record->notes};
 
 	while (c.p < c.end)
 	{
@@ -306,7 +310,7 @@ walk_log_record(walk *w, cursor c, sl_record *record)
 		uint32_t	field;
 		int			wire;
 		uint64_t	number = 0;
-		cursor		inner = {NULL, NULL};
+		cursor		inner = empty;
 		bool		ok;
 
 		if (!read_tag(&c, &field, &wire))
@@ -358,13 +362,15 @@ walk_log_record(walk *w, cursor c, sl_record *record)
 			sl_record_set(w->arena, record, SL_STR("event.name"),
 						  (sl_value) {.type = SL_STRING,.u.s = text_of(w, inner, &record->notes)});
 	}
+	sl_record_promote(w->arena, record);
 	return true;
 }
 
 static bool
 walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 {
-	cursor		scope = {NULL, NULL};
+	cursor		scope = empty,
+				name = empty;
 	size_t		first = records->n;
 
 	while (c.p < c.end)
@@ -400,7 +406,6 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 		const unsigned char *at = scope.p;
 		uint32_t	field;
 		int			wire;
-		cursor		inner;
 
 		if (!read_tag(&scope, &field, &wire))
 			return bad(w, at, "malformed scope");
@@ -410,11 +415,19 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 				return bad(w, at, "truncated field of a scope");
 			continue;
 		}
-		if (!read_bytes(&scope, &inner))
+		if (!read_bytes(&scope, &name))
 			return bad(w, at, "length runs past the end of a scope");
-		for (size_t i = first; i < records->n && inner.p < inner.end; i++)
-			sl_record_set(w->arena, &records->v[i], SL_STR("otel.scope.name"),
-						  (sl_value) {.type = SL_STRING,.u.s = text_of(w, inner, &records->v[i].notes)});
+	}
+	if (name.p < name.end)
+	{
+		uint32_t	notes = 0;
+		sl_value	value = {.type = SL_STRING,.u.s = text_of(w, name, &notes)};
+
+		for (size_t i = first; i < records->n; i++)
+		{
+			records->v[i].notes |= notes;
+			sl_record_set(w->arena, &records->v[i], SL_STR("otel.scope.name"), value);
+		}
 	}
 	return true;
 }
@@ -422,7 +435,7 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 static bool
 walk_resource(walk *w, cursor c, sl_resource *resource)
 {
-	target		t = {.resource = resource,.notes = &resource->notes};
+	target		t = {.fields = &resource->fields,.notes = &resource->notes};
 
 	while (c.p < c.end)
 	{
@@ -475,6 +488,7 @@ walk_resource_logs(walk *w, cursor c, sl_records *records)
 			return false;
 	}
 	/* the resource may come after its records: what they derive waits for it */
+	sl_resource_finish(resource);
 	for (size_t i = first; i < records->n; i++)
 		sl_record_finish(w->arena, &records->v[i]);
 	return true;

@@ -89,7 +89,7 @@ predicate_hash_of(const sl_predicate *p)
 	uint64_t	bits;
 
 	memcpy(&bits, &p->number, sizeof(bits));
-	return sl_hash(p->text, sl_hash(p->field, bits + (uint64_t) p->op * 4 + p->cased * 2u + p->keyword));
+	return sl_hash(p->text, sl_hash(sl_field_name(p->field), bits + (uint64_t) p->op * 4 + p->cased * 2u + p->keyword));
 }
 
 static uint64_t
@@ -100,7 +100,7 @@ predicate_hash(const void *set, uint32_t id)
 
 /*
  * The field that a rule's name means.  All spellings of a known name are one
- * field; "timestamp" and "severity_number" stand beside the texts.
+ * field; the times and "severity_number" stand beside the texts.
  */
 static uint32_t
 intern_field(sl_ruleset *set, sl_str name)
@@ -110,8 +110,7 @@ intern_field(sl_ruleset *set, sl_str name)
 	uint32_t	at;
 	field	   *f;
 
-	if (known >= 0)
-		name = (sl_str) {sl_known_name[known], strlen(sl_known_name[known])};
+	name = sl_field_name(name);
 	if (resource)
 	{
 		name.p += 9;
@@ -146,6 +145,8 @@ intern_field(sl_ruleset *set, sl_str name)
 		set->known[known] = set->n_fields;
 	else if (sl_str_is(name, "timestamp") && !resource)
 		set->timestamp = set->n_fields;
+	else if (sl_str_is(name, "observed_timestamp") && !resource)
+		set->observed = set->n_fields;
 	else if (sl_str_is(name, "severity_number") && !resource)
 		set->severity = set->n_fields;
 	return set->n_fields - 1;
@@ -214,7 +215,8 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 		const sl_predicate *q = set->predicates[set->predicate_table.slots[at] - 1];
 
 		if (q->op == p->op && q->cased == p->cased && q->keyword == p->keyword &&
-			q->number == p->number && sl_str_eq(q->field, p->field) && sl_str_eq(q->text, p->text))
+			q->number == p->number && sl_str_eq(sl_field_name(q->field), sl_field_name(p->field)) &&
+			sl_str_eq(q->text, p->text))
 			return set->predicate_table.slots[at] - 1;
 	}
 	if (set->n_predicates == set->cap_predicates)

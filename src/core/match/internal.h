@@ -5,6 +5,10 @@
 #ifndef SL_MATCH_INTERNAL_H
 #define SL_MATCH_INTERNAL_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* memmem, qsort_r */
+#endif
+
 #include "ruleset.h"
 
 #define XXH_INLINE_ALL
@@ -68,6 +72,7 @@ struct sl_ruleset
 	value_table field_table;
 	uint32_t	known[SL_KNOWN_TEXTS];	/* field + 1 of each known name, or 0 */
 	uint32_t	timestamp;		/* likewise */
+	uint32_t	observed;
 	uint32_t	severity;
 	bool		any_resource;
 	ids		   *triggers;		/* by predicate: the rules it triggers */

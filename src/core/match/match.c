@@ -25,8 +25,9 @@ sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 }
 
 size_t
-sl_matcher_evaluated(const sl_matcher *m)
+sl_matcher_candidates(const sl_matcher *m, const uint32_t **rules)
 {
+	*rules = m->candidates;
 	return m->n_candidates;
 }
 
@@ -212,6 +213,21 @@ try_keywords(sl_matcher *m, const sl_value *value, sl_arena *scratch)
 	}
 }
 
+/* A time, as records show it; which is its field + 1, or 0. */
+static void
+try_time(sl_matcher *m, uint32_t which, int64_t ns, sl_arena *scratch)
+{
+	if (which && ns)
+	{
+		char	   *when = sl_alloc(scratch, 64);
+		sl_value	value = {.type = SL_STRING};
+
+		sl_format_timestamp(when, ns);
+		value.u.s = (sl_str) {when, strlen(when)};
+		try_value(m, &m->set->fields[which - 1], &value, scratch);
+	}
+}
+
 static const field *
 find_field(const sl_ruleset *set, sl_str name, bool resource)
 {
@@ -238,15 +254,15 @@ try_fields(sl_matcher *m, const sl_fields *fields, bool resource, sl_arena *scra
 		const sl_field *from = &fields->v[i];
 		const field *f = NULL;
 
-		if (!resource || m->set->any_resource)
+		if (resource && m->set->any_resource)
+			f = find_field(m->set, from->name, true);
+		else if (!resource)
 		{
-			/* a second spelling of a known name stays a field of its own */
-			int			known = resource ? -1 : sl_known_slot(from->name);
-
-			if (known < 0)
-				f = find_field(m->set, from->name, resource);
-			else if (m->set->known[known])
-				f = &m->set->fields[m->set->known[known] - 1];
+			/* a second spelling of a known name stays among the attributes */
+			f = find_field(m->set, sl_field_name(from->name), false);
+			/* an object "resource" in plain JSON is asked for like a resource */
+			if (!f && m->set->any_resource && sl_str_starts(from->name, "resource."))
+				f = find_field(m->set, (sl_str) {from->name.p + 9, from->name.n - 9}, true);
 		}
 		if (f)
 			try_value(m, f, &from->value, scratch);
@@ -320,15 +336,8 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 
 		try_value(m, &set->fields[set->severity - 1], &value, scratch);
 	}
-	if (set->timestamp && record->timestamp)
-	{
-		char	   *when = sl_alloc(scratch, 64);
-		sl_value	value = {.type = SL_STRING};
-
-		sl_format_timestamp(when, record->timestamp);
-		value.u.s = (sl_str) {when, strlen(when)};
-		try_value(m, &set->fields[set->timestamp - 1], &value, scratch);
-	}
+	try_time(m, set->timestamp, record->timestamp, scratch);
+	try_time(m, set->observed, record->observed, scratch);
 	try_fields(m, &record->attributes, false, scratch);
 	if (record->resource && (set->any_resource || set->keywords.n))
 		try_fields(m, &record->resource->fields, true, scratch);

@@ -43,8 +43,11 @@ extern sl_matcher *sl_matcher_new(sl_arena *arena, const sl_ruleset *set);
 extern size_t sl_match(sl_matcher *matcher, const sl_record *record, sl_arena *scratch,
 					   const uint32_t **rules);
 
-/* Rules looked at by the last call: what it cost. */
-extern size_t sl_matcher_evaluated(const sl_matcher *matcher);
+/*
+ * The rules that the last call looked at, in no order: what it cost, and
+ * which were nearly true.
+ */
+extern size_t sl_matcher_candidates(const sl_matcher *matcher, const uint32_t **rules);
 
 #ifdef __cplusplus
 }

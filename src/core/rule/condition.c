@@ -8,6 +8,7 @@
  *		item  := "(" or ")" | ("1" | "any" | "all") "of" ("them" | pattern) | selection
  */
 #include "rule.h"
+#include "../utf8.h"
 
 #include <ctype.h>
 #include <strings.h>
@@ -15,7 +16,7 @@
 typedef struct parser
 {
 	const sl_node *node;
-	const sl_selections *selections;
+	sl_selections *selections;
 	sl_arena   *arena;
 	sl_error   *err;
 	sl_str		text;
@@ -28,17 +29,16 @@ typedef struct parser
 static bool
 fail_here(parser *p, size_t at, const char *format, const char *what, size_t n)
 {
-	/* a condition on one line is where its text is; a folded one where it starts */
-	bool		one_line = !memchr(p->node->text.p, '\n', p->node->text.n);
-
-	return sl_fail_at(p->err, p->node->line, p->node->col + (one_line ? (int) at : 0), SL_SYNTAX,
-					  format, (int) (n > 60 ? 60 : n), what);
+	return sl_fail_at(p->err, p->node->line,
+					  sl_text_col(p->node->col, p->node->text_col, p->text, at), SL_SYNTAX,
+					  format, (int) sl_utf8_cut(what, n, 60), what);
 }
 
 static bool
 word_char(char c)
 {
-	return isalnum((unsigned char) c) || c == '_' || c == '-' || c == '*' || c == '?' || c == '.';
+	return isalnum((unsigned char) c) || c == '_' || c == '-' || c == '*' || c == '?' || c == '.' ||
+		(unsigned char) c >= 0x80;
 }
 
 static void
@@ -69,20 +69,32 @@ is_keyword(const parser *p)
 	return is_word(p, "and") || is_word(p, "or") || is_word(p, "not") || is_word(p, "of");
 }
 
-static bool
-name_matches(sl_str name, sl_str pattern)
+static sl_str
+glob_of(parser *p, sl_str pattern)
 {
-	sl_buf		glob;
-	sl_arena	scratch;
-	bool		result;
+	sl_str		glob = sl_str_copy(p->arena, pattern.p, pattern.n);
 
-	sl_arena_init(&scratch, 0, NULL);
-	sl_buf_init(&glob, &scratch, pattern.n + 1);
-	for (size_t i = 0; i < pattern.n; i++)
-		sl_buf_putc(&glob, pattern.p[i] == '*' ? SL_ANY_RUN : pattern.p[i]);
-	result = sl_glob((sl_str) {glob.p, glob.n}, name);
-	sl_arena_free(&scratch);
-	return result;
+	for (size_t i = 0; i < glob.n; i++)
+		if (glob.p[i] == '*')
+			((char *) glob.p)[i] = SL_ANY_RUN;
+	return glob;
+}
+
+/*
+ * Selections are shared, so a short condition can come to very much: names
+ * are charged with all that they stand for.
+ */
+static bool
+charge(parser *p, size_t at, size_t weight)
+{
+	p->selections->weight += weight;
+	if (p->selections->weight <= SL_CONDITION_MAX_WEIGHT)
+		return true;
+	fail_here(p, at, "condition is too large%.*s", "", 0);
+	p->err->sqlstate = SL_TOO_COMPLEX;
+	sl_error_detail(p->err, "Written out, the rule's conditions have more than %d parts.",
+					SL_CONDITION_MAX_WEIGHT);
+	return false;
 }
 
 /* "1 of x*": the quantifier is the current token. */
@@ -93,6 +105,7 @@ read_quantified(parser *p)
 	sl_expr    *expr = sl_expr_new(p->arena, all ? SL_EXPR_AND : SL_EXPR_OR);
 	size_t		at;
 	bool		them;
+	sl_str		glob;
 
 	advance(p);					/* "of" */
 	advance(p);
@@ -103,13 +116,17 @@ read_quantified(parser *p)
 		fail_here(p, p->at, "condition wants \"them\" or a selection pattern after \"of\"%.*s", "", 0);
 		return NULL;
 	}
+	glob = glob_of(p, p->token);
+	if (!charge(p, at, p->selections->n))
+		return NULL;
 	for (size_t i = 0; i < p->selections->n; i++)
 	{
 		sl_str		name = p->selections->names[i];
 
-		if (them ? name.p[0] == '_' : !name_matches(name, p->token))
+		if (them ? name.p[0] == '_' : !sl_glob(glob, name))
 			continue;
-		p->selections->used[i] = true;
+		if (!charge(p, at, p->selections->exprs[i]->weight))
+			return NULL;
 		sl_expr_add(p->arena, expr, p->selections->exprs[i]);
 	}
 	if (expr->n == 0)
@@ -187,7 +204,8 @@ read_item(parser *p)
 	for (size_t i = 0; i < p->selections->n; i++)
 		if (sl_str_eq(p->selections->names[i], p->token))
 		{
-			p->selections->used[i] = true;
+			if (!charge(p, p->at, p->selections->exprs[i]->weight))
+				return NULL;
 			advance(p);
 			return p->selections->exprs[i];
 		}
@@ -265,7 +283,7 @@ read_or(parser *p)
 }
 
 sl_expr *
-sl_condition_read(const sl_node *node, const sl_selections *selections,
+sl_condition_read(const sl_node *node, sl_selections *selections,
 				  sl_arena *arena, sl_error *err)
 {
 	parser		p = {.node = node,.selections = selections,.arena = arena,.err = err,.text = node->text};

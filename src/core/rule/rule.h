@@ -63,6 +63,7 @@ struct sl_expr
 	sl_expr   **children;
 	size_t		n;
 	size_t		cap;
+	size_t		weight;			/* nodes below and with it, shared ones counted each time */
 };
 
 typedef enum sl_severity
@@ -96,6 +97,7 @@ typedef struct sl_rule
 /* Limits on one rule. */
 #define SL_RULE_MAX_PREDICATES 50000
 #define SL_CONDITION_MAX_DEPTH 100
+#define SL_CONDITION_MAX_WEIGHT 200000	/* what its conditions come to, written out */
 
 /* Checks a document and reads the rule that it is. */
 extern sl_rule *sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err);
@@ -107,17 +109,15 @@ extern sl_rule *sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err);
 extern void sl_rule_documents(sl_node *document, sl_arena *arena, sl_documents *rules);
 
 /* The condition's grammar (condition.c); selections is the detection map. */
-typedef sl_expr *(*sl_selection_lookup) (void *context, sl_str name);
-
 typedef struct sl_selections
 {
 	sl_str	   *names;
 	sl_expr   **exprs;
-	bool	   *used;
 	size_t		n;
+	size_t		weight;			/* of all that the rule's conditions name so far */
 } sl_selections;
 
-extern sl_expr *sl_condition_read(const sl_node *node, const sl_selections *selections,
+extern sl_expr *sl_condition_read(const sl_node *node, sl_selections *selections,
 								  sl_arena *arena, sl_error *err);
 
 extern sl_expr *sl_expr_new(sl_arena *arena, sl_expr_kind kind);

@@ -36,6 +36,7 @@ sl_expr_new(sl_arena *arena, sl_expr_kind kind)
 	sl_expr    *expr = sl_alloc0(arena, sizeof(*expr));
 
 	expr->kind = kind;
+	expr->weight = 1;
 	return expr;
 }
 
@@ -53,6 +54,7 @@ sl_expr_add(sl_arena *arena, sl_expr *parent, sl_expr *child)
 		parent->cap = cap;
 	}
 	parent->children[parent->n++] = child;
+	parent->weight += child->weight;
 }
 
 typedef struct reader
@@ -123,7 +125,7 @@ read_modifiers(reader *r, const sl_entry *entry, sl_str *field, modifiers *m)
 		}
 		else
 		{
-			int			col = entry->col + (int) (name.p - key.p);
+			int			col = sl_text_col(entry->col, entry->text_col, key, (size_t) (name.p - key.p));
 
 			for (const char *const *later = later_modifiers; *later; later++)
 				if (sl_str_is(name, *later))
@@ -142,6 +144,12 @@ read_modifiers(reader *r, const sl_entry *entry, sl_str *field, modifiers *m)
 	{
 		fail_entry(r, entry, SL_SYNTAX, "modifiers of \"%.*s\" exclude one another");
 		sl_error_hint(r->err, "exists and the comparisons lt, lte, gt, gte stand alone.");
+		return false;
+	}
+	if (field->n == 0 && (!bar || m->compare || m->exists))
+	{
+		fail_entry(r, entry, SL_SYNTAX, "key \"%.*s\" names no field");
+		sl_error_hint(r->err, "To search the whole record, write \"|all\" or a list of texts.");
 		return false;
 	}
 	return true;
@@ -224,6 +232,11 @@ read_value(reader *r, const sl_entry *entry, sl_str field, const modifiers *m, c
 		}
 		return negate(r, new_predicate(r, value, field, SL_OP_NOT_NULL));
 	}
+	if (value->value.type == SL_STRING && value->text.n == 0 && (m->before || m->after || field.n == 0))
+	{
+		sl_fail_at(r->err, value->line, value->col, SL_SYNTAX, "empty text is part of any text");
+		return NULL;
+	}
 	expr = new_predicate(r, value, field, SL_OP_EQUALS);
 	if (!expr)
 		return NULL;
@@ -248,12 +261,6 @@ read_field(reader *r, const sl_entry *entry)
 
 	if (!read_modifiers(r, entry, &field, &m))
 		return NULL;
-	if (value->kind == SL_SCALAR && value->value.type == SL_STRING && value->text.n == 0 &&
-		(m.before || m.after))
-	{
-		sl_fail_at(r->err, value->line, value->col, SL_SYNTAX, "empty text is part of any text");
-		return NULL;
-	}
 	if (value->kind != SL_LIST)
 		return read_value(r, entry, field, &m, value);
 	if (value->n == 0)
@@ -320,11 +327,6 @@ read_selection(reader *r, const sl_entry *entry, const sl_node *node)
 		}
 		return expr;
 	}
-	if (node->value.type == SL_STRING && node->text.n == 0)
-	{
-		sl_fail_at(r->err, node->line, node->col, SL_SYNTAX, "empty text is part of any text");
-		return NULL;
-	}
 	return read_value(r, &keyword, SL_STR(""), &none, node);
 }
 
@@ -343,7 +345,6 @@ read_detection(reader *r, const sl_entry *detection, sl_rule *rule)
 	}
 	selections.names = sl_alloc(r->arena, (map->n + 1) * sizeof(sl_str));
 	selections.exprs = sl_alloc(r->arena, (map->n + 1) * sizeof(sl_expr *));
-	selections.used = sl_alloc0(r->arena, (map->n + 1) * sizeof(bool));
 	for (size_t i = 0; i < map->n; i++)
 	{
 		const sl_entry *entry = &map->entries[i];
@@ -664,12 +665,7 @@ sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err)
 	if (!rule->issue_code.p)
 	{
 		rule->issue_code = rule->name;
-		if (rule->issue_code.n > 64)
-		{
-			rule->issue_code.n = 64;
-			while (((unsigned char) rule->issue_code.p[rule->issue_code.n] & 0xC0) == 0x80)
-				rule->issue_code.n--;
-		}
+		rule->issue_code.n = sl_utf8_cut(rule->name.p, rule->name.n, 64);
 	}
 	entry = sl_node_entry(document, "detection");
 	if (!entry)

@@ -24,14 +24,23 @@ typedef struct anchor
 	size_t		weight;			/* values below it; 0 while it is open */
 } anchor;
 
+/*
+ * Lives in the arena: what libyaml holds hangs on the parser and on the one
+ * event in hand, and is given back also when memory runs out half-way.
+ */
 typedef struct reader
 {
 	yaml_parser_t parser;
+	yaml_event_t event;
 	sl_arena   *arena;
 	sl_error   *err;
 	anchor	   *anchors;
+	size_t		n_anchors;
 	size_t		count;			/* values so far, aliases counted in full */
 } reader;
+
+/* Anchors of a document: more than rules need, and aliases search them all. */
+#define MAX_ANCHORS 1000
 
 static bool
 fail_mark(reader *r, yaml_mark_t mark, const char *sqlstate, const char *what)
@@ -40,12 +49,14 @@ fail_mark(reader *r, yaml_mark_t mark, const char *sqlstate, const char *what)
 					  "invalid YAML: %s", what);
 }
 
+/* Puts the next event into r->event, in place of the last one. */
 static bool
-next_event(reader *r, yaml_event_t *event)
+next_event(reader *r)
 {
 	yaml_parser_t *p = &r->parser;
 
-	if (yaml_parser_parse(p, event))
+	yaml_event_delete(&r->event);
+	if (yaml_parser_parse(p, &r->event))
 		return true;
 	if (p->error == YAML_MEMORY_ERROR)
 		return sl_fail(r->err, "53200", "out of memory");
@@ -66,15 +77,16 @@ is_one_of(sl_str s, const char *const *words)
 	return false;
 }
 
-/* What a plain scalar means by the core schema. */
+/*
+ * What a plain scalar means by the core schema; but .inf and .nan stay text,
+ * as JSON has no word for them and no rule compares with them.
+ */
 static void
 resolve_plain(sl_str s, sl_value *value)
 {
 	static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
 	static const char *const trues[] = {"true", "True", "TRUE", NULL};
 	static const char *const falses[] = {"false", "False", "FALSE", NULL};
-	static const char *const infinities[] = {".inf", ".Inf", ".INF", "+.inf", NULL};
-	static const char *const nans[] = {".nan", ".NaN", ".NAN", NULL};
 	char		digits[64];
 	char	   *end;
 	size_t		i = 0;
@@ -88,11 +100,6 @@ resolve_plain(sl_str s, sl_value *value)
 	{
 		value->type = SL_BOOL;
 		value->u.b = is_one_of(s, trues);
-	}
-	else if (is_one_of(s, infinities) || is_one_of(s, nans))
-	{
-		value->type = SL_DOUBLE;
-		value->u.d = is_one_of(s, nans) ? NAN : INFINITY;
 	}
 	if (value->type != SL_STRING || s.n == 0 || s.n >= sizeof(digits))
 		return;
@@ -152,28 +159,34 @@ resolve_plain(sl_str s, sl_value *value)
 	}
 }
 
-static anchor *
-add_anchor(reader *r, const yaml_char_t *name, sl_node *node)
+/* *out is NULL where there is no name. */
+static bool
+add_anchor(reader *r, const yaml_char_t *name, sl_node *node, anchor **out)
 {
 	anchor	   *a;
 
+	*out = NULL;
 	if (!name)
-		return NULL;
+		return true;
+	if (++r->n_anchors > MAX_ANCHORS)
+		return sl_fail_at(r->err, node->line, node->col, SL_TOO_COMPLEX,
+						  "rule document has more than %d anchors", MAX_ANCHORS);
 	a = sl_alloc0(r->arena, sizeof(*a));
 	a->name = sl_str_copy(r->arena, (const char *) name, strlen((const char *) name));
 	a->node = node;
 	a->next = r->anchors;
 	r->anchors = a;
-	return a;
+	*out = a;
+	return true;
 }
 
-static bool read_node(reader *r, yaml_event_t *event, int depth, sl_node **out);
+static bool read_node(reader *r, int depth, sl_node **out);
 
 static bool
-read_alias(reader *r, yaml_event_t *event, sl_node **out)
+read_alias(reader *r, sl_node **out)
 {
-	const char *name = (const char *) event->data.alias.anchor;
-	yaml_mark_t mark = event->start_mark;
+	const char *name = (const char *) r->event.data.alias.anchor;
+	yaml_mark_t mark = r->event.start_mark;
 
 	for (anchor *a = r->anchors; a; a = a->next)
 	{
@@ -194,41 +207,56 @@ read_children(reader *r, sl_node *node, yaml_event_type_t end_type, int depth)
 {
 	for (;;)
 	{
-		yaml_event_t event;
 		sl_node    *child,
 				   *key = NULL;
-		bool		ok;
+		yaml_mark_t at;
 
-		if (!next_event(r, &event))
+		if (!next_event(r))
 			return false;
-		if (event.type == end_type)
-		{
-			yaml_event_delete(&event);
+		if (r->event.type == end_type)
 			return true;
-		}
+		at = r->event.start_mark;
 		if (node->kind == SL_MAP)
 		{
-			ok = read_node(r, &event, depth + 1, &key);
-			if (ok && key->kind != SL_SCALAR)
-				ok = fail_mark(r, event.start_mark, SL_SYNTAX, "a key is not plain text");
-			yaml_event_delete(&event);
-			if (!ok || !next_event(r, &event))
+			if (!read_node(r, depth + 1, &key))
+				return false;
+			if (key->kind != SL_SCALAR)
+				return fail_mark(r, at, SL_SYNTAX, "a key is not plain text");
+			if (!next_event(r))
 				return false;
 		}
-		ok = read_node(r, &event, depth + 1, &child);
-		yaml_event_delete(&event);
-		if (!ok)
+		if (!read_node(r, depth + 1, &child))
 			return false;
 		if (!key)
 			sl_node_add(r->arena, node, (sl_str) {NULL, 0}, child->line, child->col, child);
-		else if (!sl_node_add_key(r->arena, node, key->text, key->line, key->col, child, r->err))
+		else if (!sl_node_add_key(r->arena, node, key->text, (int) at.line + 1, (int) at.column + 1,
+								  child, r->err))
 			return false;
+		else
+			node->entries[node->n - 1].text_col = key->text_col;
 	}
 }
 
-static bool
-read_node(reader *r, yaml_event_t *event, int depth, sl_node **out)
+/* Where a scalar's text begins, if it stands on one line just as it reads. */
+static int
+text_col(const yaml_event_t *event, sl_str text)
 {
+	size_t		written = event->end_mark.column - event->start_mark.column,
+				quotes = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? 0 : 2,
+				characters = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		characters += ((unsigned char) text.p[i] & 0xC0) != 0x80;
+	if (event->start_mark.line != event->end_mark.line || written != characters + quotes)
+		return 0;
+	return (int) (event->start_mark.column + 1 + quotes / 2);
+}
+
+/* The node that r->event begins, to the event that ends it. */
+static bool
+read_node(reader *r, int depth, sl_node **out)
+{
+	const yaml_event_t *event = &r->event;
 	int			line = (int) event->start_mark.line + 1,
 				col = (int) event->start_mark.column + 1;
 	size_t		before = r->count++;
@@ -241,7 +269,7 @@ read_node(reader *r, yaml_event_t *event, int depth, sl_node **out)
 	switch (event->type)
 	{
 		case YAML_ALIAS_EVENT:
-			if (!read_alias(r, event, out))
+			if (!read_alias(r, out))
 				return false;
 			break;
 		case YAML_SCALAR_EVENT:
@@ -257,19 +285,21 @@ read_node(reader *r, yaml_event_t *event, int depth, sl_node **out)
 				node->value.type = SL_STRING;
 				node->value.u.s = node->text;
 			}
-			a = add_anchor(r, event->data.scalar.anchor, node);
+			node->text_col = text_col(event, node->text);
+			if (!add_anchor(r, event->data.scalar.anchor, node, &a))
+				return false;
 			*out = node;
 			break;
 		case YAML_SEQUENCE_START_EVENT:
 			*out = node = sl_node_new(r->arena, SL_LIST, line, col);
-			a = add_anchor(r, event->data.sequence_start.anchor, node);
-			if (!read_children(r, node, YAML_SEQUENCE_END_EVENT, depth))
+			if (!add_anchor(r, event->data.sequence_start.anchor, node, &a) ||
+				!read_children(r, node, YAML_SEQUENCE_END_EVENT, depth))
 				return false;
 			break;
 		case YAML_MAPPING_START_EVENT:
 			*out = node = sl_node_new(r->arena, SL_MAP, line, col);
-			a = add_anchor(r, event->data.mapping_start.anchor, node);
-			if (!read_children(r, node, YAML_MAPPING_END_EVENT, depth))
+			if (!add_anchor(r, event->data.mapping_start.anchor, node, &a) ||
+				!read_children(r, node, YAML_MAPPING_END_EVENT, depth))
 				return false;
 			break;
 		default:
@@ -283,44 +313,56 @@ read_node(reader *r, yaml_event_t *event, int depth, sl_node **out)
 	return true;
 }
 
+/* Both deletions leave zeroes behind, so that doing it again does nothing. */
+static void
+release(void *what)
+{
+	reader	   *r = what;
+
+	yaml_event_delete(&r->event);
+	yaml_parser_delete(&r->parser);
+}
+
 bool
 sl_read_yaml(const char *text, size_t n, sl_arena *arena, sl_documents *documents, sl_error *err)
 {
-	reader		r = {.arena = arena,.err = err};
+	reader	   *r = sl_alloc0(arena, sizeof(*r));
 	bool		ok = true,
 				done = false;
 
-	if (!yaml_parser_initialize(&r.parser))
+	r->arena = arena;
+	r->err = err;
+	sl_arena_on_reset(arena, release, r);
+	if (!yaml_parser_initialize(&r->parser))
 		return sl_fail(err, "53200", "out of memory");
-	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *) text, n);
+	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *) text, n);
 	while (ok && !done)
 	{
-		yaml_event_t event;
 		sl_node    *root = NULL;
 
-		if (!(ok = next_event(&r, &event)))
+		if (!(ok = next_event(r)))
 			break;
-		switch (event.type)
+		switch (r->event.type)
 		{
 			case YAML_STREAM_START_EVENT:
 			case YAML_DOCUMENT_END_EVENT:
 				break;
 			case YAML_DOCUMENT_START_EVENT:
-				r.anchors = NULL;
+				r->anchors = NULL;
+				r->n_anchors = 0;
 				break;
 			case YAML_STREAM_END_EVENT:
 				done = true;
 				break;
 			default:
-				ok = read_node(&r, &event, 1, &root);
+				ok = read_node(r, 1, &root);
 				/* an empty document (a stray ---) is no rule */
 				if (ok && !(root->kind == SL_SCALAR && root->value.type == SL_NULL))
 					sl_documents_add(arena, documents, root);
 				break;
 		}
-		yaml_event_delete(&event);
 	}
-	yaml_parser_delete(&r.parser);
+	release(r);
 	return ok;
 }

@@ -1,0 +1,168 @@
+/*
+ * evaluator.c
+ *	  Judges the records of one source: the heart of the extension.
+ *
+ * A batch is decoded, judged by the rules that are in force in its
+ * transaction, and its effects are written together with the position: so a
+ * crash at any point repeats the batch from the start, or not at all.
+ *
+ * Memory: one arena for the batch, one for what its effects need, and one
+ * that is reset with each record.  All are reset at the start of a batch,
+ * and nowhere else.
+ */
+#include "worker.h"
+
+#include "alert/alert.h"
+#include "source/source.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static sl_source *source;
+static bool undo;				/* the last batch failed */
+
+static sl_arena batch_arena;
+static sl_arena effects_arena;
+static sl_arena record_arena;
+
+/* Records shown in the log are cut to this. */
+#define DEBUG_RECORD 1000
+
+/* Says in the server's log what became of a record. */
+static void
+explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, size_t n)
+{
+	sl_buf		json;
+
+	if (sl_debug == SL_DEBUG_OFF || (n == 0 && sl_debug != SL_DEBUG_ALL))
+		return;
+	sl_buf_init(&json, &record_arena, 1024);
+	sl_record_json(&json, record);
+	for (size_t i = 0; i < n; i++)
+		ereport(LOG,
+				(errmsg("rule \"%s\" matched a record of %s: alert %s", rules->rows[found[i]].name, source->name,
+						sl_severity_name[sl_ruleset_rule(rules->set, found[i])->severity]),
+				 errdetail("Record: %.*s", (int) Min(json.n, DEBUG_RECORD), json.p),
+				 errhidestmt(true), errhidecontext(true)));
+	if (n == 0)
+	{
+		const uint32_t *looked_at;
+		size_t		n_looked = sl_matcher_candidates(rules->matcher, &looked_at);
+		sl_buf		why;
+
+		sl_buf_init(&why, &record_arena, 256);
+		if (n_looked == 0)
+			sl_buf_printf(&why, "None of the %zu enabled rules asks for a value that the record has.", sl_ruleset_size(rules->set));
+		else
+			sl_buf_puts(&why, "A part of these was true, but not the whole condition: ");
+		for (size_t i = 0; i < Min(n_looked, 10); i++)
+			sl_buf_printf(&why, "%s\"%s\"", i ? ", " : "", rules->rows[looked_at[i]].name);
+		if (n_looked > 10)
+			sl_buf_printf(&why, " and %zu more", n_looked - 10);
+		ereport(LOG,
+				(errmsg("no rule match for a record of %s", source->name),
+				 errdetail("%s Record: %.*s", why.p, (int) Min(json.n, DEBUG_RECORD), json.p),
+				 errhidestmt(true), errhidecontext(true)));
+	}
+}
+
+static size_t
+judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
+{
+	size_t		total = 0;
+
+	for (size_t i = 0; i < batch->records.n; i++)
+	{
+		const uint32_t *found;
+		size_t		n;
+
+		sl_arena_reset(&record_arena);
+		n = sl_match(rules->matcher, &batch->records.v[i], &record_arena, &found);
+		for (size_t k = 0; k < n; k++)
+			sl_matches_add(matches, found[k], &batch->records.v[i]);
+		if (sl_debug != SL_DEBUG_OFF)
+			explain(rules, &batch->records.v[i], found, n);
+		total += n;
+	}
+	return total;
+}
+
+/* Gives true when the source has more at once. */
+static bool
+evaluate(sl_batch *batch)
+{
+	sl_rules   *rules;
+	sl_matches *matches;
+	size_t		found;
+	bool		effects,
+				stored;
+
+	sl_begin();
+	source->take(source, batch);
+	rules = sl_rules_current();
+	matches = sl_matches_new(&effects_arena, rules);
+	found = judge(rules, batch, matches);
+	effects = found > 0 || batch->n_dead > 0;
+	stored = source->settle(source, batch, effects);
+	if (batch->n_dead > 0)
+		sl_dead_letters_store(batch);
+	sl_matches_store(matches);
+	if (effects)
+		sl_commit();
+	else
+		sl_commit_lazily();
+
+	if (batch->records.n > 0 || batch->n_dead > 0)
+	{
+		pg_atomic_fetch_add_u64(&sl_my_slot->records, batch->records.n);
+		pg_atomic_fetch_add_u64(&sl_my_slot->bytes, batch->bytes);
+		pg_atomic_fetch_add_u64(&sl_my_slot->matches, found);
+		pg_atomic_fetch_add_u64(&sl_my_slot->dead_letters, batch->n_dead);
+		pg_atomic_fetch_add_u64(&sl_my_slot->batches, 1);
+		pg_atomic_write_u64(&sl_my_slot->last_batch_at, (uint64) GetCurrentTimestamp());
+	}
+	return source->settled(source, batch, stored);
+}
+
+static int
+step(void)
+{
+	sl_batch	batch = {.arena = &batch_arena};
+	int			wait_ms = 1000;
+
+	sl_server_arena(&batch_arena);
+	sl_server_arena(&effects_arena);
+	sl_server_arena(&record_arena);
+	/* bounded by the batch's bytes and by the size of a statement instead */
+	effects_arena.limit = record_arena.limit = 0;
+	if (undo)
+	{
+		source->undo(source);
+		undo = false;
+	}
+	if (!source->poll(source, &batch, &wait_ms))
+		return wait_ms;
+	undo = true;
+	if (evaluate(&batch))
+		wait_ms = 0;
+	undo = false;
+	return wait_ms;
+}
+
+static void
+leave(void)
+{
+	if (source->close)
+		source->close(source);
+}
+
+void
+sl_evaluator_main(Datum arg)
+{
+	sl_worker_start(arg, SL_EVALUATOR);
+	if (strcmp(sl_my_slot->source, "inbox") == 0)
+		source = sl_inbox_open();
+	else
+		source = sl_kafka_open(sl_my_slot->source);
+	sl_worker_run(step, leave);
+}

@@ -1,0 +1,121 @@
+/*
+ * loop.c
+ *	  The one place where workers wait.
+ *
+ * A WaitEventSet can't forget members, and libraries open and close sockets
+ * as they like.  So it has three for good: the process's latch, the
+ * postmaster's death, and a private epoll descriptor, which holds whatever
+ * the libraries want watched.
+ *
+ * SIGTERM is the server's own handler, so that it also ends a statement that
+ * runs long; here its flag is looked at first, so that a worker that waits
+ * leaves without a message.
+ */
+#include "worker.h"
+
+#include "compat.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+typedef struct watch
+{
+	int			fd;
+	void		(*callback) (void *arg);
+	void	   *arg;
+} watch;
+
+#define MAX_WATCHES 16
+
+static WaitEventSet *wait_set;
+static int	epoll_fd = -1;
+static watch watches[MAX_WATCHES];
+static uint32 wait_event;
+
+void
+sl_loop_init(void)
+{
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+		ereport(ERROR, (errcode_for_socket_access(), errmsg("could not create an epoll descriptor: %m")));
+	for (int i = 0; i < MAX_WATCHES; i++)
+		watches[i].fd = -1;
+	wait_set = sl_create_wait_event_set(3);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
+	wait_event = sl_wait_event("StacklensWorkerMain");
+}
+
+void
+sl_loop_add(int fd, void (*callback) (void *arg), void *arg)
+{
+	for (int i = 0; i < MAX_WATCHES; i++)
+		if (watches[i].fd == -1)
+		{
+			struct epoll_event event = {.events = EPOLLIN,.data.u32 = (uint32) i};
+
+			if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+				ereport(ERROR, (errcode_for_socket_access(), errmsg("could not watch a descriptor: %m")));
+			watches[i] = (watch) {fd, callback, arg};
+			return;
+		}
+	elog(ERROR, "too many descriptors to watch");
+}
+
+void
+sl_loop_remove(int fd)
+{
+	for (int i = 0; i < MAX_WATCHES; i++)
+		if (watches[i].fd == fd)
+		{
+			epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+			watches[i].fd = -1;
+		}
+}
+
+bool
+sl_shutdown_requested(void)
+{
+	return ProcDiePending || ShutdownRequestPending;
+}
+
+bool
+sl_loop_wait(int timeout_ms)
+{
+	WaitEvent	occurred;
+	struct epoll_event events[MAX_WATCHES];
+	int			n;
+
+	Assert(!IsTransactionState());
+	if (sl_shutdown_requested())
+		return false;
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	WaitEventSetWait(wait_set, timeout_ms, &occurred, 1, wait_event);
+	ResetLatch(MyLatch);
+	if (sl_shutdown_requested())
+		return false;
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	n = epoll_wait(epoll_fd, events, MAX_WATCHES, 0);
+	for (int i = 0; i < n; i++)
+	{
+		watch	   *w = &watches[events[i].data.u32];
+
+		if (w->fd != -1)
+			w->callback(w->arg);
+	}
+	return true;
+}

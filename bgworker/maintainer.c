@@ -1,0 +1,93 @@
+/*
+ * maintainer.c
+ *	  Decides which workers are wanted, and keeps the tables in order.
+ *
+ * First of all it makes sure of who this database is: the term is raised
+ * where the server is another one than before (a promoted standby, a copy,
+ * an upgraded cluster), and only then other workers are asked for.
+ */
+#include "worker.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Between looks at partitions, in ms. */
+#define KEEP_ORDER 3600000
+
+static TimestampTz kept_order_at;
+
+static void
+settle_term(void)
+{
+	static bool settled;
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		values[2];
+	char		system[32];
+
+	if (settled)
+		return;
+	snprintf(system, sizeof(system), UINT64_FORMAT, GetSystemIdentifier());
+	values[0] = CStringGetTextDatum(system);
+	values[1] = Int32GetDatum((int32) GetWALInsertionTimeLine());
+	sl_begin();
+	if (SPI_execute_with_args("UPDATE stacklens_internal.incarnation SET"
+							  " term = term + (system_identifier IS NOT NULL)::int, system_identifier = $1, timeline = $2"
+							  " WHERE (system_identifier, timeline) IS DISTINCT FROM ($1, $2)",
+							  2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not settle the term");
+	sl_commit();
+	settled = true;
+}
+
+/* The sources that are to be evaluated; those of another incarnation are inert. */
+static void
+publish_wanted(void)
+{
+	const char **names;
+	int64	   *versions;
+	uint64		n;
+	bool		isnull;
+
+	sl_begin();
+	n = sl_execute("SELECT s.name, s.version FROM stacklens_internal.sources s"
+				   " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
+				   " WHERE NOT s.paused ORDER BY s.name", true);
+	names = palloc((n + 1) * sizeof(char *));
+	versions = palloc0((n + 1) * sizeof(int64));
+	names[0] = "inbox";
+	for (uint64 i = 0; i < n; i++)
+	{
+		names[i + 1] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		versions[i + 1] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	sl_publish_wanted((int) n + 1, names, versions);
+	sl_commit();
+}
+
+static int
+step(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	settle_term();
+	publish_wanted();
+	if (kept_order_at == 0 || TimestampDifferenceExceeds(kept_order_at, now, KEEP_ORDER))
+	{
+		sl_begin();
+		sl_execute("SELECT stacklens_internal.make_log_partitions()", false);
+		sl_commit();
+		kept_order_at = now;
+	}
+	return 60000;
+}
+
+void
+sl_maintainer_main(Datum arg)
+{
+	sl_worker_start(arg, SL_MAINTAINER);
+	sl_worker_run(step, NULL);
+}

@@ -1,0 +1,277 @@
+/*
+ * worker.c
+ *	  The life of a worker: attach, connect, step and wait, leave.
+ */
+#include "worker.h"
+
+#include "compat.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include <unistd.h>
+
+/* How long the steps of one kind may be retried in place, in ms. */
+#define RETRY_MIN 100
+#define RETRY_MAX 5000
+
+static bool leave_stopped;		/* not to be started again by itself */
+
+/*
+ * Runs last of what is run at exit: libraries left threads that their own
+ * exit handlers would race with.
+ */
+static void
+exit_now(int code, Datum arg)
+{
+	_exit(code);
+}
+
+static void
+detach(int code, Datum arg)
+{
+	sl_slot    *slot = sl_my_slot;
+
+	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->state = leave_stopped ? SL_STOPPED : SL_WAITING;
+	slot->start_after = 0;
+	if (code != 0)
+		slot->failures++;
+	LWLockRelease(sl_shared_state->lock);
+	sl_wake(SL_LAUNCHER);
+}
+
+static void
+attach(Datum arg, sl_kind kind)
+{
+	int			index = DatumGetInt32(arg) & 0xFF;
+	uint32		generation = DatumGetUInt32(arg) >> 8;
+	sl_slot    *slot = &sl_shared_state->slots[index];
+	bool		ok;
+
+	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
+	ok = sl_shared_state->holds == 0 && slot->kind == kind && slot->wanted && slot->pid == 0 &&
+		(slot->generation & 0xFFFFFF) == generation;
+	if (ok)
+	{
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		slot->state = SL_RUNNING;
+		slot->status[0] = '\0';
+		slot->start_after = 0;
+		if (slot->started_at)
+			slot->restarts++;
+		slot->started_at = GetCurrentTimestamp();
+	}
+	LWLockRelease(sl_shared_state->lock);
+	if (!ok)
+		proc_exit(0);
+	sl_my_slot = slot;
+	before_shmem_exit(detach, (Datum) 0);
+}
+
+/* Leaves for good, until a CREATE or ALTER EXTENSION wakes the launcher. */
+static void
+stop_because(const char *reason)
+{
+	sl_worker_status("%s", reason);
+	leave_stopped = true;
+	proc_exit(0);
+}
+
+static void
+check_extension(void)
+{
+	char	   *version = NULL;
+
+	sl_begin();
+	if (sl_execute("SELECT extversion FROM pg_extension WHERE extname = 'stacklens'", true) == 1)
+		version = MemoryContextStrdup(TopMemoryContext,
+									  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	sl_commit();
+	if (!version)
+		stop_because("the extension is not in this database");
+	if (strcmp(version, SL_VERSION) != 0)
+	{
+		char		reason[200];
+
+		snprintf(reason, sizeof(reason), "extension is version %s, library is version %s", version, SL_VERSION);
+		ereport(LOG,
+				(errmsg("stacklens %s leaves: %s", sl_kind_name[sl_my_slot->kind], reason),
+				 errhint("Run ALTER EXTENSION stacklens UPDATE, or install the matching library and restart.")));
+		stop_because(reason);
+	}
+	pfree(version);
+}
+
+void
+sl_worker_start(Datum arg, sl_kind kind)
+{
+	on_proc_exit(exit_now, (Datum) 0);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	attach(arg, kind);
+	BackgroundWorkerInitializeConnection(sl_database, NULL, 0);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	/* never wait for what an idle session holds; a statement of ours is short */
+	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	sl_loop_init();
+	check_extension();
+}
+
+void
+sl_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, sl_kind_name[sl_my_slot->kind]);
+}
+
+void
+sl_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+sl_commit_lazily(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	sl_commit();
+}
+
+uint64
+sl_execute(const char *sql, bool read_only)
+{
+	int			result = SPI_execute(sql, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+void
+sl_worker_status(const char *format, ...)
+{
+	char		text[SL_ERROR_MAX];
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (strcmp(text, sl_my_slot->status) != 0)
+		sl_slot_text(sl_my_slot, sl_my_slot->status, text);
+}
+
+void
+sl_worker_error(const char *format, ...)
+{
+	char		text[SL_ERROR_MAX];
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	sl_slot_text(sl_my_slot, sl_my_slot->last_error, text);
+}
+
+static void
+set_state(sl_state state)
+{
+	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
+	sl_my_slot->state = state;
+	LWLockRelease(sl_shared_state->lock);
+}
+
+/* One step; on error the pause that it asks for, negative. */
+static int
+try_step(int (*step) (void), int failures, MemoryContext context)
+{
+	volatile int wait = 0;
+
+	PG_TRY();
+	{
+		wait = step();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			pause = RETRY_MIN << Min(failures, 6);
+
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		error = CopyErrorData();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		sl_worker_error("%s: %s%s%s", unpack_sql_state(error->sqlerrcode), error->message,
+						error->detail ? "; " : "", error->detail ? error->detail : "");
+		FreeErrorData(error);
+		RESUME_INTERRUPTS();
+		pause = Min(pause, RETRY_MAX);
+		/* jittered, so that workers that failed together don't return together */
+		wait = -(pause / 2 + (int) (random() % (pause / 2 + 1)));
+	}
+	PG_END_TRY();
+	return wait;
+}
+
+void
+sl_worker_run(int (*step) (void), void (*leave) (void))
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "stacklens worker", ALLOCSET_DEFAULT_SIZES);
+	int			failures = 0;
+	bool		go_on = true;
+
+	while (go_on)
+	{
+		int			wait;
+
+		MemoryContextSwitchTo(context);
+		MemoryContextReset(context);
+		wait = try_step(step, failures, context);
+		if (wait < 0)
+		{
+			TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -wait);
+
+			failures++;
+			set_state(SL_RETRYING);
+			while (go_on && GetCurrentTimestamp() < until)
+				go_on = sl_loop_wait(Max(1, (int) TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)));
+			continue;
+		}
+		if (failures > 0 || sl_my_slot->failures > 0)
+		{
+			failures = 0;
+			sl_my_slot->failures = 0;
+			set_state(SL_RUNNING);
+		}
+		go_on = sl_loop_wait(wait);
+	}
+	if (leave)
+		leave();
+	proc_exit(0);
+}

@@ -1,0 +1,69 @@
+/*
+ * worker.h
+ *	  What the background workers share: start, error handling, event loop.
+ */
+#ifndef SL_WORKER_H
+#define SL_WORKER_H
+
+#include "stats/shared.h"
+
+/* Entry points (bgw_function_name). */
+extern PGDLLEXPORT void sl_launcher_main(Datum arg);
+extern PGDLLEXPORT void sl_maintainer_main(Datum arg);
+extern PGDLLEXPORT void sl_notifier_main(Datum arg);
+extern PGDLLEXPORT void sl_evaluator_main(Datum arg);
+
+/*
+ * Attaches to the slot that arg names, connects to stacklens.database and
+ * checks that the extension is there in this library's version; leaves
+ * quietly where one of these fails.
+ */
+extern void sl_worker_start(Datum arg, sl_kind kind);
+
+/*
+ * Runs step() for ever: it does what there is to do and returns how many ms
+ * may pass until the next call, unless something happens before.  An error
+ * is noted, its transaction aborted, and step() called again after a pause.
+ * On shutdown leave() is called (may be NULL), and the process ends.
+ */
+extern void sl_worker_run(int (*step) (void), void (*leave) (void)) pg_attribute_noreturn();
+
+/* A transaction with SPI and a snapshot. */
+extern void sl_begin(void);
+extern void sl_commit(void);
+
+/* Commits without waiting for the log's flush: for what may be lost. */
+extern void sl_commit_lazily(void);
+
+/* Runs one statement without parameters within it; gives the row count. */
+extern uint64 sl_execute(const char *sql, bool read_only);
+
+/* What the worker is doing, for stat_workers; "" = its work. */
+extern void sl_worker_status(const char *format, ...) pg_attribute_printf(1, 2);
+
+/* Notes an error in the slot, for stat_workers and health(). */
+extern void sl_worker_error(const char *format, ...) pg_attribute_printf(1, 2);
+
+/* Event loop (loop.c). */
+extern void sl_loop_init(void);
+
+/* callback is called from sl_loop_wait when fd is readable. */
+extern void sl_loop_add(int fd, void (*callback) (void *arg), void *arg);
+extern void sl_loop_remove(int fd);
+
+/*
+ * Waits for the latch, a descriptor, or so many ms; serves reloads.  False
+ * when the process shall end.
+ */
+extern bool sl_loop_wait(int timeout_ms);
+
+/* True once the process shall end: to be asked in long work between waits. */
+extern bool sl_shutdown_requested(void);
+
+/*
+ * What the maintainer wants to run (launcher.c): a notifier, and an evaluator
+ * for each of n sources; a source's version tells of new settings.
+ */
+extern void sl_publish_wanted(int n, const char *const *sources, const int64 *versions);
+
+#endif							/* SL_WORKER_H */

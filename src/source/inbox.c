@@ -1,0 +1,396 @@
+/*
+ * inbox.c
+ *	  The source that is a table: stacklens.logs.
+ *
+ * A row carries the id of the transaction that wrote it, so a batch can be
+ * "what this snapshot sees and the one before didn't": writers need no lock
+ * and no order among themselves, and one that commits late is not missed.
+ * Such a difference is read in pages, by (xid, id).  The place is therefore
+ * (from snapshot, to snapshot, last xid, last id).
+ *
+ * Rows of the difference are those of transactions that began at or after
+ * the old snapshot's xmax, and of those that were in progress in it; both are
+ * ranges of the index on (xid, id).
+ */
+#include "source/source.h"
+
+#include "access/xact.h"
+#include "bgworker/worker.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#define FETCH 256
+/* Commits within this time are taken together, in ms. */
+#define COALESCE 5
+
+typedef struct place
+{
+	Datum		from;			/* pg_snapshot */
+	Datum		to;
+	uint64		last_xid;
+	int64		last_id;
+	bool		exhausted;		/* all of the difference was read */
+} place;
+
+typedef struct inbox
+{
+	sl_source	source;
+	place		at;				/* of what is committed, stored or not */
+	place		next;			/* of the batch in hand */
+	int64		revision;		/* of the stored place */
+	bool		dirty;			/* at is not stored */
+	uint64		records;		/* judged since it was stored */
+	TimestampTz stored_at;
+	TimestampTz taken_at;
+} inbox;
+
+static const char page_query[] =
+"SELECT xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id,"
+" span_id, request_id, error_code, attributes::text, resource::text FROM ("
+"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)"
+" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
+" UNION ALL "
+"(SELECT * FROM stacklens.logs WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1)))"
+" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
+") page ORDER BY xid, id LIMIT $5";
+
+enum
+{
+	XID = 1, ID, TIMESTAMP, OBSERVED, ARRIVED, SEVERITY, LEVEL, MESSAGE, SERVICE, TRACE, SPAN, REQUEST, ERROR_CODE,
+	ATTRIBUTES, RESOURCE
+};
+
+/* Snapshots outlive transactions. */
+static Datum
+keep(Datum snapshot)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Datum		copy = datumCopy(snapshot, false, -1);
+
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+static void
+free_snapshot(Datum *snapshot, Datum unless)
+{
+	if (*snapshot != unless && DatumGetPointer(*snapshot))
+		pfree(DatumGetPointer(*snapshot));
+}
+
+static uint64
+snapshot_xmax(Datum snapshot)
+{
+	return U64FromFullTransactionId(DatumGetFullTransactionId(DirectFunctionCall1(pg_snapshot_xmax, snapshot)));
+}
+
+/* For lag: everything below this transaction id has been judged. */
+static void
+show_place(const place *p)
+{
+	pg_atomic_write_u64(&sl_my_slot->place, p->exhausted ? snapshot_xmax(p->to) : p->last_xid);
+}
+
+static bool
+inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
+{
+	inbox	   *in = (inbox *) source;
+	TimestampTz now = GetCurrentTimestamp();
+	long		since = TimestampDifferenceMilliseconds(in->taken_at, now);
+
+	*wait_ms = 1000;
+	if (in->at.exhausted && since < COALESCE)
+	{
+		*wait_ms = COALESCE - (int) since;
+		return false;
+	}
+	in->taken_at = now;
+	return true;
+}
+
+static sl_str
+column(sl_batch *batch, HeapTuple tuple, int number)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
+	text	   *detoasted;
+	sl_str		s;
+
+	if (isnull)
+		return (sl_str) {NULL, 0};
+	detoasted = DatumGetTextPP(value);
+	batch->bytes += VARSIZE_ANY_EXHDR(detoasted);
+	s = sl_str_copy(batch->arena, VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted));
+	if ((Pointer) detoasted != DatumGetPointer(value))
+		pfree(detoasted);
+	return s;
+}
+
+static int64
+time_column(HeapTuple tuple, int number)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
+
+	return isnull ? 0 : sl_nanoseconds(DatumGetTimestampTz(value));
+}
+
+static void
+read_fields(sl_batch *batch, HeapTuple tuple, int number, sl_fields *fields)
+{
+	sl_str		json = column(batch, tuple, number);
+	sl_error	err;
+
+	/* jsonb is well-formed; what may fail is its depth */
+	if (json.n > 2 && !sl_decode_fields(json.p, json.n, batch->arena, fields, &err))
+		sl_ereport(&err);
+}
+
+static void
+read_row(sl_batch *batch, HeapTuple tuple)
+{
+	static const struct
+	{
+		int			column;
+		sl_known	slot;
+	}			texts[] = {
+		{LEVEL, SL_LEVEL}, {MESSAGE, SL_MESSAGE}, {SERVICE, SL_SERVICE}, {TRACE, SL_TRACE_ID},
+		{SPAN, SL_SPAN_ID}, {REQUEST, SL_REQUEST_ID}, {ERROR_CODE, SL_ERROR_CODE}
+	};
+	sl_record  *record = sl_records_add(batch->arena, &batch->records);
+	bool		isnull;
+	Datum		severity = SPI_getbinval(tuple, SPI_tuptable->tupdesc, SEVERITY, &isnull);
+
+	record->timestamp = time_column(tuple, TIMESTAMP);
+	record->observed = time_column(tuple, OBSERVED);
+	if (!record->timestamp && !record->observed)
+		record->observed = time_column(tuple, ARRIVED);
+	if (!isnull && DatumGetInt16(severity) >= 1 && DatumGetInt16(severity) <= 24)
+		record->severity = DatumGetInt16(severity);
+	for (int i = 0; i < lengthof(texts); i++)
+		record->text[texts[i].slot] = column(batch, tuple, texts[i].column);
+	read_fields(batch, tuple, ATTRIBUTES, &record->attributes);
+	record->resource = sl_alloc0(batch->arena, sizeof(sl_resource));
+	read_fields(batch, tuple, RESOURCE, &record->resource->fields);
+	sl_record_finish(batch->arena, record);
+}
+
+/*
+ * Reads a row, unless it is beyond what the batch's memory holds: then the
+ * batch ends before it.  One that is too much for an empty batch, or can't be
+ * read at all, is set aside: it is in logs, so its id tells all.
+ */
+static bool
+take_row(sl_batch *batch, HeapTuple tuple, bool *full)
+{
+	MemoryContext context = CurrentMemoryContext;
+	size_t		before = batch->records.n;
+	volatile bool taken = true;
+
+	PG_TRY();
+	{
+		read_row(batch, tuple);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		/* 22: data, 54: limits; anything else is no fault of the row */
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		FlushErrorState();
+		batch->records.n = before;
+		taken = false;
+		if (category == ERRCODE_PROGRAM_LIMIT_EXCEEDED && before > 0)
+			*full = true;
+		else
+		{
+			bool		isnull;
+			int64		id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
+			sl_error	reason = {0};
+
+			batch->arena->limit = 0;
+			sl_fail(&reason, "", "%s", error->message);
+			reason.sqlstate = sl_str_copy(batch->arena, unpack_sql_state(error->sqlerrcode), 5).p;
+			sl_batch_dead(batch, "", 0, sl_strf(batch->arena, "{\"source\": \"inbox\", \"id\": %lld}", (long long) id).p, &reason);
+			taken = true;
+			*full = true;
+		}
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return taken;
+}
+
+static void
+inbox_take(sl_source *source, sl_batch *batch)
+{
+	static SPIPlanPtr plan;
+	inbox	   *in = (inbox *) source;
+	Datum		values[5];
+	Portal		portal;
+	bool		isnull;
+	bool		full = false;
+
+	if (!plan)
+	{
+		Oid			types[5] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, INT8OID};
+
+		plan = SPI_prepare(page_query, 5, types);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the inbox's query");
+	}
+	in->next = in->at;
+	if (in->at.exhausted)
+	{
+		sl_execute("SELECT pg_catalog.pg_current_snapshot()", true);
+		in->next.from = in->at.to;
+		in->next.to = keep(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		in->next.last_xid = 0;
+		in->next.last_id = 0;
+	}
+	values[0] = in->next.from;
+	values[1] = in->next.to;
+	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(in->next.last_xid));
+	values[3] = Int64GetDatum(in->next.last_id);
+	values[4] = Int64GetDatum(SL_BATCH_RECORDS);
+	portal = SPI_cursor_open(NULL, plan, values, NULL, true);
+	while (!full)
+	{
+		SPI_cursor_fetch(portal, true, FETCH);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed && !full; i++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[i];
+
+			if (!take_row(batch, tuple, &full))
+				break;
+			in->next.last_xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, XID, &isnull)));
+			in->next.last_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
+			full = full || batch->bytes >= SL_BATCH_BYTES;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	in->next.exhausted = !full && batch->records.n < SL_BATCH_RECORDS;
+}
+
+static bool
+inbox_settle(sl_source *source, sl_batch *batch, bool effects)
+{
+	static SPIPlanPtr plan;
+	inbox	   *in = (inbox *) source;
+	Datum		values[7];
+
+	if (batch->records.n == 0 && !in->dirty)
+		return false;			/* an idle inbox writes nothing */
+	if (!effects && !TimestampDifferenceExceeds(in->stored_at, GetCurrentTimestamp(), SL_STORE_EVERY))
+		return false;
+	if (!plan)
+	{
+		Oid			types[7] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID};
+
+		plan = SPI_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
+						   " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
+						   " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7", 7, types);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the inbox's position");
+	}
+	values[0] = in->next.from;
+	values[1] = in->next.to;
+	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(in->next.last_xid));
+	values[3] = Int64GetDatum(in->next.last_id);
+	values[4] = BoolGetDatum(in->next.exhausted);
+	values[5] = Int64GetDatum((int64) (in->records + batch->records.n));
+	values[6] = Int64GetDatum(in->revision);
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("position of the inbox was moved by somebody else")));
+	return true;
+}
+
+static bool
+inbox_settled(sl_source *source, sl_batch *batch, bool stored)
+{
+	inbox	   *in = (inbox *) source;
+
+	/* from is either what it was, or what to was */
+	free_snapshot(&in->at.from, in->next.from);
+	if (in->at.to != in->next.from)
+		free_snapshot(&in->at.to, in->next.to);
+	in->at = in->next;
+	if (stored)
+	{
+		in->revision++;
+		in->stored_at = GetCurrentTimestamp();
+		in->records = 0;
+		in->dirty = false;
+	}
+	else if (batch->records.n > 0)
+	{
+		in->dirty = true;
+		in->records += batch->records.n;
+	}
+	show_place(&in->at);
+	return !in->at.exhausted;
+}
+
+static void
+inbox_undo(sl_source *source)
+{
+	inbox	   *in = (inbox *) source;
+
+	if (in->next.to != in->at.to)
+		free_snapshot(&in->next.to, in->at.to);
+	in->next = in->at;
+}
+
+static void
+load(inbox *in)
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+
+	sl_begin();
+	if (sl_execute("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision FROM stacklens_internal.inbox_position", true) != 1)
+		elog(ERROR, "the inbox has no position");
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	in->at.from = keep(SPI_getbinval(tuple, desc, 1, &isnull));
+	in->at.to = keep(SPI_getbinval(tuple, desc, 2, &isnull));
+	in->at.last_xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 3, &isnull)));
+	in->at.last_id = DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
+	in->at.exhausted = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
+	in->revision = DatumGetInt64(SPI_getbinval(tuple, desc, 6, &isnull));
+	sl_commit();
+	in->next = in->at;
+	show_place(&in->at);
+}
+
+sl_source *
+sl_inbox_open(void)
+{
+	static inbox in;
+
+	in.source = (sl_source) {
+		.name = "inbox",.poll = inbox_poll,.take = inbox_take,.settle = inbox_settle,
+		.settled = inbox_settled,.undo = inbox_undo
+	};
+	load(&in);
+	return &in.source;
+}

@@ -1,0 +1,963 @@
+/*
+ * kafka.c
+ *	  The source that is a Kafka topic: the one file that uses librdkafka's
+ *	  consumer.
+ *
+ * Where a worker is in the topic is told by stacklens_internal.positions,
+ * whose rows move in the transaction of their effects.  Kafka's own committed
+ * offsets follow, so that lag tools tell the truth, each with a tag:
+ *
+ *		sl1:INCARNATION:TERM:OFFSET
+ *
+ * When partitions are assigned, the committed offsets are asked for first:
+ *
+ *		our tag, and its OFFSET is the committed one	the table holds
+ *		our tag with another OFFSET, or no tag			somebody reset the group:
+ *														that offset is stored, then
+ *														committed with the tag, and
+ *														only then read from
+ *		another incarnation, or a later term			another database's group:
+ *														nothing is read
+ *		nothing committed								the table holds; without a
+ *														row the source starts
+ *
+ * So an assignment goes through stages, each of which waits for an answer
+ * that arrives in the loop: NONE → ASKED → (COMMITTING) → COMMITTED → READING.  Rebalance
+ * callbacks only note what librdkafka wants; it waits for our assign().
+ *
+ * Everything of librdkafka's arrives by one queue, whose descriptor wakes the
+ * worker's loop; replies to our questions by a second.  Its threads start
+ * with all signals blocked.
+ */
+#include "source/source.h"
+
+#include "bgworker/worker.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include <librdkafka/rdkafka.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* ms */
+#define COMMIT_EVERY 200
+#define ASK_EVERY 500
+#define CLOSE_DEADLINE 3000
+#define WATERMARK_TIMEOUT 1000
+
+typedef enum stage
+{
+	NONE,						/* nothing is assigned */
+	ASKED,						/* the committed offsets are asked for */
+	COMMITTING,					/* an adopted reset is being committed */
+	COMMITTED,					/* ready to be assigned */
+	READING
+} stage;
+
+typedef struct partition
+{
+	int32		id;
+	int64		next;			/* judged up to here */
+	int64		taken;			/* and this with the batch in hand */
+	int64		stored;			/* what the table says */
+	int64		committed;		/* what Kafka was told last */
+	char	   *tag;			/* committed metadata, while being asked */
+} partition;
+
+typedef struct kafka
+{
+	sl_source	source;
+	char	   *name;
+	char	   *topic;
+	char	   *group;
+	char	   *owner;			/* of the positions: this process, this start */
+	char	   *incarnation;
+	int			term;
+	bool		start_latest;
+	sl_format	format;
+
+	rd_kafka_t *client;
+	rd_kafka_queue_t *queue;
+	rd_kafka_queue_t *replies;
+	int			wake_fd;
+
+	stage		stage;
+	rd_kafka_topic_partition_list_t *offered;	/* by the rebalance callback */
+	bool		revoked;
+	rd_kafka_topic_partition_list_t *answer;	/* the group's committed offsets */
+	partition  *partitions;
+	int			n_partitions;
+
+	rd_kafka_message_t **messages;	/* of the batch in hand */
+	size_t		n_messages;
+	size_t		first;			/* those before it belong to the batch before */
+	size_t		used;
+	TimestampTz stored_at;
+	TimestampTz committed_at;
+	TimestampTz ask_after;		/* a question that failed is not repeated before */
+	bool		changed;		/* partitions moved since they were stored */
+	char		trouble[400];	/* what librdkafka last complained of */
+} kafka;
+
+static void
+woken(void *arg)
+{
+	uint64		count;
+
+	/* drained; what it tells is looked at by the next poll */
+	if (read(((kafka *) arg)->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		elog(LOG, "could not read an eventfd: %m");
+}
+
+/* Callbacks: they run within our own calls, but under librdkafka's frames: note, never throw. */
+
+static void
+rebalance_cb(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *arg)
+{
+	kafka	   *k = arg;
+
+	if (k->offered)
+		rd_kafka_topic_partition_list_destroy(k->offered);
+	k->offered = NULL;
+	k->revoked = true;
+	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+		k->offered = rd_kafka_topic_partition_list_copy(list);
+}
+
+static void
+error_cb(rd_kafka_t *client, int err, const char *reason, void *arg)
+{
+	kafka	   *k = arg;
+
+	snprintf(k->trouble, sizeof(k->trouble), "%s: %s", rd_kafka_err2name(err), reason);
+}
+
+static void
+log_cb(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+	/* what matters comes by error_cb, and is seen in stat_workers */
+	(void) client;
+	(void) level;
+	(void) facility;
+	(void) text;
+}
+
+static partition *
+find_partition(kafka *k, int32 id)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+		if (k->partitions[i].id == id)
+			return &k->partitions[i];
+	return NULL;
+}
+
+static void
+drop_messages(kafka *k)
+{
+	for (size_t i = k->first; i < k->n_messages; i++)
+		rd_kafka_message_destroy(k->messages[i]);
+	k->n_messages = k->first = k->used = 0;
+}
+
+static void
+forget_partitions(kafka *k)
+{
+	drop_messages(k);
+	for (int i = 0; i < k->n_partitions; i++)
+		if (k->partitions[i].tag)
+			free(k->partitions[i].tag);
+	if (k->partitions)
+		pfree(k->partitions);
+	k->partitions = NULL;
+	k->n_partitions = 0;
+	k->changed = false;
+	k->stage = NONE;
+}
+
+/* A list of our partitions with offsets and tags, for a commit. */
+static rd_kafka_topic_partition_list_t *
+tagged_list(kafka *k)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(k->n_partitions);
+
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		partition  *p = &k->partitions[i];
+		rd_kafka_topic_partition_t *to;
+		char		tag[128];
+
+		if (p->stored < 0 || p->stored == p->committed)
+			continue;
+		to = rd_kafka_topic_partition_list_add(list, k->topic, p->id);
+		to->offset = p->stored;
+		snprintf(tag, sizeof(tag), "sl1:%s:%d:%lld", k->incarnation, k->term, (long long) p->stored);
+		to->metadata = strdup(tag);
+		to->metadata_size = to->metadata ? strlen(tag) : 0;
+	}
+	return list;
+}
+
+/* Tells Kafka what is stored; nothing depends on the answer. */
+static void
+commit_offsets(kafka *k)
+{
+	rd_kafka_topic_partition_list_t *list = tagged_list(k);
+
+	if (list->cnt > 0 && rd_kafka_commit(k->client, list, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		for (int i = 0; i < k->n_partitions; i++)
+			k->partitions[i].committed = k->partitions[i].stored;
+	rd_kafka_topic_partition_list_destroy(list);
+	k->committed_at = GetCurrentTimestamp();
+}
+
+/*
+ * Stores where all partitions are, within a transaction.  A row that isn't
+ * where we left it, or isn't ours any more, means that another worker reads
+ * this partition: then nothing of this transaction may stay.
+ */
+static void
+store_positions(kafka *k)
+{
+	static SPIPlanPtr plan;
+	Datum	   *ids = palloc(k->n_partitions * sizeof(Datum)),
+			   *old = palloc(k->n_partitions * sizeof(Datum)),
+			   *new = palloc(k->n_partitions * sizeof(Datum)),
+			   *high = palloc(k->n_partitions * sizeof(Datum));
+	Datum		values[7];
+	int			n = k->n_partitions;
+
+	if (!plan)
+	{
+		Oid			types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+
+		plan = SPI_prepare("WITH mine AS (SELECT p.partition, m.next, m.high FROM stacklens_internal.positions p"
+						   " JOIN unnest($4, $5, $6, $7) AS m (partition, old, next, high) ON m.partition = p.partition AND m.old = p.next_offset"
+						   " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
+						   " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high,"
+						   " updated_at = pg_catalog.clock_timestamp()"
+						   " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition", 7, types);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the statement that stores positions");
+	}
+	for (int i = 0; i < n; i++)
+	{
+		partition  *p = &k->partitions[i];
+		int64_t		low,
+					end;
+
+		if (rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end < p->taken)
+			end = p->taken;
+		ids[i] = Int32GetDatum(p->id);
+		old[i] = Int64GetDatum(p->stored);
+		new[i] = Int64GetDatum(p->taken);
+		high[i] = Int64GetDatum(end);
+	}
+	values[0] = CStringGetTextDatum(k->name);
+	values[1] = CStringGetTextDatum(k->topic);
+	values[2] = CStringGetTextDatum(k->owner);
+	values[3] = PointerGetDatum(construct_array(ids, n, INT4OID, 4, true, TYPALIGN_INT));
+	values[4] = PointerGetDatum(construct_array(old, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[5] = PointerGetDatum(construct_array(new, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[6] = PointerGetDatum(construct_array(high, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not store positions");
+	if (SPI_processed != (uint64) n)
+		ereport(FATAL,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("positions of Kafka source \"%s\" were moved by somebody else", k->name),
+				 errdetail("%d of %d partitions are where this worker left them; it starts anew.", (int) SPI_processed, n)));
+}
+
+static void
+stored_positions(kafka *k)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].stored = k->partitions[i].next;
+	k->stored_at = GetCurrentTimestamp();
+	k->changed = false;
+}
+
+/* Stores progress that had no effects, in a transaction of its own. */
+static void
+store_progress(kafka *k)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].taken = k->partitions[i].next;
+	sl_begin();
+	store_positions(k);
+	sl_commit_lazily();
+	stored_positions(k);
+}
+
+/* Stage NONE → ASKED. */
+static void
+ask_committed(kafka *k)
+{
+	rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(k->group, k->offered);
+	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(k->client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+	char		reason[200];
+
+	rd_kafka_AdminOptions_set_request_timeout(options, 10000, reason, sizeof(reason));
+	rd_kafka_ListConsumerGroupOffsets(k->client, &request, 1, options, k->replies);
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_ListConsumerGroupOffsets_destroy(request);
+	k->stage = ASKED;
+	k->ask_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ASK_EVERY);
+}
+
+/* Where a source that has no position starts; false when the broker doesn't say. */
+static bool
+first_offset(kafka *k, partition *p)
+{
+	int64_t		low,
+				high;
+	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
+
+	if (err)
+	{
+		snprintf(k->trouble, sizeof(k->trouble), "could not read the offsets of partition %d: %s", p->id, rd_kafka_err2str(err));
+		return false;
+	}
+	p->next = k->start_latest ? high : low;
+	return true;
+}
+
+/* Reads "sl1:INCARNATION:TERM:OFFSET"; false if it is not ours to read. */
+static bool
+read_tag(const char *tag, char incarnation[37], int *term, int64 *offset)
+{
+	long long	value;
+	int			used = 0;
+
+	if (!tag || strncmp(tag, "sl1:", 4) != 0 || strlen(tag) < 42 || tag[40] != ':')
+		return false;
+	memcpy(incarnation, tag + 4, 36);
+	incarnation[36] = '\0';
+	if (sscanf(tag + 41, "%d:%lld%n", term, &value, &used) != 2 || tag[41 + used] != '\0')
+		return false;
+	*offset = value;
+	return true;
+}
+
+/* Decides where a partition starts; gives the SQL that makes the table agree. */
+static bool
+decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
+{
+	char		incarnation[37];
+	int			term;
+	int64		tagged;
+	bool		ours = read_tag(p->tag, incarnation, &term, &tagged);
+
+	*foreign = ours && (strcmp(incarnation, k->incarnation) != 0 || term > k->term);
+	if (*foreign)
+		return true;
+	if (committed >= 0 && (!ours || tagged != committed))
+	{
+		/* a reset, or a group that others began: it says where to go on */
+		if (p->stored >= 0)
+			ereport(LOG,
+					(errmsg("offset of topic \"%s\" partition %d was reset from outside", k->topic, p->id),
+					 errdetail("Kafka source \"%s\" goes on at offset %lld instead of %lld.",
+							   k->name, (long long) committed, (long long) p->stored)));
+		p->next = committed;
+		p->committed = -1;		/* until it is committed with the tag */
+		return true;
+	}
+	p->committed = committed;
+	if (p->stored >= 0)
+	{
+		p->next = p->stored;
+		return true;
+	}
+	if (committed >= 0)
+	{
+		p->next = committed;
+		return true;
+	}
+	return first_offset(k, p);
+}
+
+static void
+load_stored(kafka *k)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
+
+	if (SPI_execute_with_args("SELECT partition, next_offset FROM stacklens_internal.positions"
+							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
+							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read positions");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		partition  *p = find_partition(k, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+
+		if (p)
+			p->stored = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+}
+
+static void
+own_positions(kafka *k)
+{
+	Oid			types[5] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT8OID};
+
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		partition  *p = &k->partitions[i];
+		Datum		values[5] = {
+			CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner),
+			Int32GetDatum(p->id), Int64GetDatum(p->next)
+		};
+
+		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner)"
+								  " VALUES ($1, $2, $4, $5, $3) ON CONFLICT (source, topic, partition) DO UPDATE"
+								  " SET next_offset = excluded.next_offset, owner = excluded.owner,"
+								  " updated_at = pg_catalog.clock_timestamp()",
+								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not take the positions over");
+	}
+}
+
+static int
+by_partition(const void *a, const void *b)
+{
+	return ((const partition *) a)->id - ((const partition *) b)->id;
+}
+
+static void
+assign_partitions(kafka *k)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(k->n_partitions);
+	rd_kafka_resp_err_t err;
+
+	for (int i = 0; i < k->n_partitions; i++)
+		rd_kafka_topic_partition_list_add(list, k->topic, k->partitions[i].id)->offset = k->partitions[i].next;
+	err = rd_kafka_assign(k->client, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	if (err)
+		ereport(ERROR, (errcode(ERRCODE_FDW_ERROR), errmsg("could not assign partitions of topic \"%s\": %s", k->topic, rd_kafka_err2str(err))));
+	k->stage = READING;
+	k->trouble[0] = '\0';
+}
+
+/* Takes the committed offsets over from the answer. */
+static bool
+read_answer(kafka *k)
+{
+	const rd_kafka_topic_partition_list_t *list = k->answer;
+	bool		known = true;
+
+	k->partitions = MemoryContextAllocZero(TopMemoryContext, Max(list->cnt, 1) * sizeof(partition));
+	k->n_partitions = list->cnt;
+	for (int i = 0; i < list->cnt; i++)
+	{
+		const rd_kafka_topic_partition_t *from = &list->elems[i];
+		partition  *p = &k->partitions[i];
+
+		if (from->err)
+		{
+			snprintf(k->trouble, sizeof(k->trouble), "could not read the group's offset: %s", rd_kafka_err2str(from->err));
+			known = false;
+		}
+		p->id = from->partition;
+		p->stored = -1;
+		p->committed = from->offset;
+		if (from->metadata_size > 0)
+			p->tag = strndup(from->metadata, from->metadata_size);
+	}
+	qsort(k->partitions, k->n_partitions, sizeof(partition), by_partition);
+	rd_kafka_topic_partition_list_destroy(k->answer);
+	k->answer = NULL;
+	return known;
+}
+
+/* The committed offsets have arrived: stage ASKED → COMMITTING or COMMITTED. */
+static void
+got_committed(kafka *k)
+{
+	bool		adopted = false,
+				foreign = false,
+				known;
+
+	forget_partitions(k);
+	known = read_answer(k);
+	if (known)
+	{
+		sl_begin();
+		load_stored(k);
+		for (int i = 0; i < k->n_partitions && known && !foreign; i++)
+		{
+			partition  *p = &k->partitions[i];
+			int64		committed = p->committed;
+
+			known = decide_position(k, p, committed, &foreign);
+			adopted = adopted || (committed >= 0 && p->committed < 0);
+		}
+		if (known && !foreign)
+			own_positions(k);
+		sl_commit();
+	}
+	if (foreign)
+	{
+		sl_worker_error("group \"%s\" belongs to another StackLens database; give this source a group_id of its own", k->group);
+		forget_partitions(k);
+		rd_kafka_assign(k->client, NULL);
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("group \"%s\" of Kafka source \"%s\" belongs to another StackLens database", k->group, k->name),
+				 errhint("Give the source a group_id of its own, or stop the other database.")));
+	}
+	if (!known)
+	{
+		forget_partitions(k);	/* and asked again */
+		return;
+	}
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		k->partitions[i].taken = k->partitions[i].stored = k->partitions[i].next;
+		free(k->partitions[i].tag);
+		k->partitions[i].tag = NULL;
+	}
+	k->stored_at = GetCurrentTimestamp();
+	if (adopted)
+	{
+		rd_kafka_topic_partition_list_t *commit = tagged_list(k);
+
+		rd_kafka_commit_queue(k->client, commit, k->replies, NULL, NULL);
+		rd_kafka_topic_partition_list_destroy(commit);
+		k->stage = COMMITTING;
+	}
+	else
+		k->stage = COMMITTED;
+}
+
+/* Notes an answer; what follows from it is done when the event is gone. */
+static void
+serve_reply(kafka *k, rd_kafka_event_t *event)
+{
+	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
+
+	switch (rd_kafka_event_type(event))
+	{
+		case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
+			{
+				const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
+				const rd_kafka_group_result_t **groups;
+				size_t		n = 0;
+
+				if (k->stage != ASKED)
+					return;		/* asked for an assignment that is gone */
+				k->stage = NONE;
+				groups = err ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
+				if (n != 1 || rd_kafka_group_result_error(groups[0]))
+				{
+					snprintf(k->trouble, sizeof(k->trouble), "could not read the group's offsets: %s",
+							 err ? rd_kafka_event_error_string(event)
+							 : n == 1 ? rd_kafka_error_string(rd_kafka_group_result_error(groups[0])) : "no answer");
+					return;
+				}
+				k->answer = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
+				return;
+			}
+		case RD_KAFKA_EVENT_OFFSET_COMMIT:
+			if (k->stage != COMMITTING)
+				return;
+			if (err)
+			{
+				/* the group may be rebalancing: ask again from the start */
+				snprintf(k->trouble, sizeof(k->trouble), "could not commit an adopted reset: %s", rd_kafka_event_error_string(event));
+				forget_partitions(k);
+				return;
+			}
+			for (int i = 0; i < k->n_partitions; i++)
+				k->partitions[i].committed = k->partitions[i].stored;
+			k->stage = COMMITTED;
+			return;
+		default:
+			return;
+	}
+}
+
+/* Does what rebalances and replies ask for. */
+static void
+serve(kafka *k)
+{
+	rd_kafka_event_t *event;
+
+	if (k->revoked)
+	{
+		k->revoked = false;
+		drop_messages(k);		/* not judged yet: whoever gets the partition reads them */
+		if (k->stage == READING)
+		{
+			if (k->changed)
+				store_progress(k);
+			commit_offsets(k);
+		}
+		forget_partitions(k);
+		if (!k->offered)
+			rd_kafka_assign(k->client, NULL);
+	}
+	while ((event = rd_kafka_queue_poll(k->replies, 0)) != NULL)
+	{
+		serve_reply(k, event);
+		rd_kafka_event_destroy(event);
+	}
+	if (k->answer)
+		got_committed(k);
+	if (k->stage == COMMITTED)
+		assign_partitions(k);
+	if (k->offered && k->stage == NONE && GetCurrentTimestamp() >= k->ask_after)
+		ask_committed(k);
+}
+
+static void
+show_status(kafka *k)
+{
+	static const char *const words[] = {"joining the group", "reading the group's offsets", "committing a reset", "starting to read"};
+
+	if (k->trouble[0])
+		sl_worker_status("%s", k->trouble);
+	else if (k->stage != READING)
+		sl_worker_status("%s", words[k->stage]);
+	else
+		sl_worker_status("%s", "");
+}
+
+/*
+ * The message as records, or as a dead letter.  False when it is beyond what
+ * is left of the batch's memory: it begins the next one.
+ */
+static bool
+decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
+{
+	MemoryContext context = CurrentMemoryContext;
+	size_t		before = batch->records.n;
+	volatile bool ok = true,
+				fits = true;
+	rd_kafka_timestamp_type_t type;
+	sl_error	err;
+
+	PG_TRY();
+	{
+		ok = sl_decode(k->format, message->payload ? message->payload : "", message->len, batch->arena, &batch->records, &err);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		FlushErrorState();
+		ok = false;
+		fits = before == 0 && batch->n_dead == 0;
+		sl_fail(&err, SL_LIMIT_EXCEEDED, "%s", error->message);
+		/* room for what is said of it; the batch ends here */
+		batch->arena->limit = 0;
+		batch->bytes = SL_BATCH_BYTES;
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	if (ok)
+	{
+		/* Kafka's own time is when the message was taken in */
+		for (size_t i = before; i < batch->records.n; i++)
+			if (!batch->records.v[i].timestamp && !batch->records.v[i].observed)
+				batch->records.v[i].observed = Max(rd_kafka_message_timestamp(message, &type), 0) * 1000000;
+		return true;
+	}
+	batch->records.n = before;
+	if (fits)
+	{
+		sl_buf		origin;
+
+		sl_buf_init(&origin, batch->arena, 256);
+		sl_buf_puts(&origin, "{\"source\":");
+		sl_buf_json_string(&origin, (sl_str) {k->name, strlen(k->name)});
+		sl_buf_puts(&origin, ",\"topic\":");
+		sl_buf_json_string(&origin, (sl_str) {k->topic, strlen(k->topic)});
+		sl_buf_printf(&origin, ",\"partition\":%d,\"offset\":%lld,\"timestamp_ms\":%lld}", message->partition,
+					  (long long) message->offset, (long long) rd_kafka_message_timestamp(message, &type));
+		sl_batch_dead(batch, message->payload, message->len, origin.p, &err);
+	}
+	return fits;
+}
+
+static void
+fetch(kafka *k)
+{
+	ssize_t		n;
+
+	if (k->n_messages > 0)
+		return;					/* what an undone or a full batch left */
+	n = rd_kafka_consume_batch_queue(k->queue, 0, k->messages, SL_BATCH_RECORDS);
+	k->n_messages = n > 0 ? (size_t) n : 0;
+	k->first = k->used = 0;
+}
+
+static bool
+kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
+{
+	kafka	   *k = (kafka *) source;
+
+	fetch(k);
+	serve(k);
+	show_status(k);
+	*wait_ms = k->stage == READING ? 1000 : 100;
+	if (k->stage != READING)
+	{
+		if (k->n_messages > 0)
+			drop_messages(k);	/* left over from an assignment that is gone */
+		return false;
+	}
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].taken = k->partitions[i].next;
+	k->used = k->first;
+	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS)
+	{
+		rd_kafka_message_t *message = k->messages[k->used];
+		partition  *p = find_partition(k, message->partition);
+
+		if (message->err)
+		{
+			if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+				snprintf(k->trouble, sizeof(k->trouble), "%s", rd_kafka_message_errstr(message));
+			k->used++;
+			continue;
+		}
+		if (p && message->offset >= p->taken)
+		{
+			if (!decode(k, batch, message))
+				break;
+			batch->bytes += message->len;
+			p->taken = message->offset + 1;
+			k->trouble[0] = '\0';
+		}
+		k->used++;
+	}
+	if (k->used > k->first)
+		return true;
+	/* idle: what moved is stored and told */
+	if (k->changed)
+		store_progress(k);
+	if (TimestampDifferenceExceeds(k->committed_at, GetCurrentTimestamp(), COMMIT_EVERY))
+		commit_offsets(k);
+	return false;
+}
+
+/* The records are there already: poll has decoded them, outside the transaction. */
+static void
+kafka_take(sl_source *source, sl_batch *batch)
+{
+	(void) source;
+	(void) batch;
+}
+
+static bool
+kafka_settle(sl_source *source, sl_batch *batch, bool effects)
+{
+	kafka	   *k = (kafka *) source;
+
+	if (!effects && !TimestampDifferenceExceeds(k->stored_at, GetCurrentTimestamp(), SL_STORE_EVERY))
+		return false;
+	store_positions(k);
+	return true;
+}
+
+static bool
+kafka_settled(sl_source *source, sl_batch *batch, bool stored)
+{
+	kafka	   *k = (kafka *) source;
+
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].next = k->partitions[i].taken;
+	for (size_t i = k->first; i < k->used; i++)
+		rd_kafka_message_destroy(k->messages[i]);
+	k->first = k->used;
+	if (k->first == k->n_messages)
+		k->first = k->used = k->n_messages = 0;
+	k->changed = true;
+	if (stored)
+	{
+		stored_positions(k);
+		if (TimestampDifferenceExceeds(k->committed_at, GetCurrentTimestamp(), COMMIT_EVERY))
+			commit_offsets(k);
+	}
+	return true;				/* there may be more: ask at once */
+}
+
+static void
+kafka_undo(sl_source *source)
+{
+	kafka	   *k = (kafka *) source;
+
+	k->used = k->first;			/* the same messages again */
+}
+
+static void
+kafka_close(sl_source *source)
+{
+	kafka	   *k = (kafka *) source;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CLOSE_DEADLINE);
+	rd_kafka_error_t *error;
+
+	if (!k->client)
+		return;
+	drop_messages(k);
+	if (k->stage == READING)
+	{
+		/* a shutdown request must not cut this last transaction short */
+		HOLD_INTERRUPTS();
+		if (k->changed)
+			store_progress(k);
+		RESUME_INTERRUPTS();
+		commit_offsets(k);
+	}
+	error = rd_kafka_consumer_close_queue(k->client, k->queue);
+	if (error)
+		rd_kafka_error_destroy(error);
+	while (!rd_kafka_consumer_closed(k->client) && GetCurrentTimestamp() < deadline)
+	{
+		fetch(k);
+		drop_messages(k);
+		if (k->revoked)
+		{
+			k->revoked = false;
+			rd_kafka_assign(k->client, NULL);
+		}
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	/* the client itself is left to the end of the process: destroying it may wait */
+}
+
+static void
+set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char		reason[300];
+
+	if (rd_kafka_conf_set(conf, name, value, reason, sizeof(reason)) != RD_KAFKA_CONF_OK)
+		ereport(FATAL, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("Kafka option \"%s\": %s", name, reason)));
+}
+
+/* Reads the source's row; sets the options that are the user's. */
+static void
+load_source(kafka *k, rd_kafka_conf_t *conf)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(k->name)};
+	MemoryContext context = CurrentMemoryContext;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	char	   *format;
+	sl_str		name;
+
+	sl_begin();
+	if (SPI_execute_with_args("SELECT s.brokers, s.topic, s.group_id, s.format, s.start, i.id::pg_catalog.text, i.term"
+							  " FROM stacklens_internal.sources s, stacklens_internal.incarnation i WHERE s.name = $1",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		ereport(FATAL, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("Kafka source \"%s\" does not exist", k->name)));
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	set_option(conf, "bootstrap.servers", SPI_getvalue(tuple, desc, 1));
+	k->topic = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 2));
+	k->group = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 3));
+	format = SPI_getvalue(tuple, desc, 4);
+	name = (sl_str) {format, strlen(format)};
+	if (!sl_format_from_name(name, &k->format))
+		elog(FATAL, "unknown format \"%s\"", format);
+	k->start_latest = strcmp(SPI_getvalue(tuple, desc, 5), "latest") == 0;
+	k->incarnation = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 6));
+	k->term = pg_strtoint32(SPI_getvalue(tuple, desc, 7));
+	k->owner = MemoryContextStrdup(TopMemoryContext, psprintf("%d/%lld", MyProcPid, (long long) sl_my_slot->started_at));
+	if (SPI_execute_with_args("SELECT o.key, o.value FROM stacklens_internal.sources s, pg_catalog.jsonb_each_text(s.options) o"
+							  " WHERE s.name = $1", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the options of a source");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *option = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+		/* checked when it was stored, and again: a table can be restored from anywhere */
+		if (!sl_kafka_option_allowed(option))
+			ereport(FATAL, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("option \"%s\" of a Kafka source is not allowed", option)));
+		set_option(conf, option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	}
+	sl_commit();
+	MemoryContextSwitchTo(context);
+}
+
+sl_source *
+sl_kafka_open(const char *name)
+{
+	static kafka k;
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_topic_partition_list_t *topics;
+	rd_kafka_resp_err_t err;
+	char		reason[300];
+	char		kbytes[32];
+	sigset_t	all,
+				old;
+
+	k.source = (sl_source) {
+		.name = name,.poll = kafka_poll,.take = kafka_take,.settle = kafka_settle,
+		.settled = kafka_settled,.undo = kafka_undo,.close = kafka_close
+	};
+	k.name = MemoryContextStrdup(TopMemoryContext, name);
+	load_source(&k, conf);
+	set_option(conf, "group.id", k.group);
+	set_option(conf, "enable.auto.commit", "false");
+	set_option(conf, "enable.auto.offset.store", "false");
+	set_option(conf, "auto.offset.reset", "error");
+	set_option(conf, "isolation.level", "read_committed");
+	set_option(conf, "partition.assignment.strategy", "range");
+	set_option(conf, "log.queue", "true");
+	snprintf(kbytes, sizeof(kbytes), "%d", Max(1024, sl_work_mem / 4));
+	set_option(conf, "queued.max.messages.kbytes", kbytes);
+	rd_kafka_conf_set_opaque(conf, &k);
+	rd_kafka_conf_set_rebalance_cb(conf, rebalance_cb);
+	rd_kafka_conf_set_error_cb(conf, error_cb);
+	rd_kafka_conf_set_log_cb(conf, log_cb);
+	k.messages = MemoryContextAlloc(TopMemoryContext, SL_BATCH_RECORDS * sizeof(rd_kafka_message_t *));
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	k.client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason));
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!k.client)
+		ereport(FATAL, (errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION), errmsg("could not make a Kafka consumer: %s", reason)));
+	rd_kafka_poll_set_consumer(k.client);
+	rd_kafka_set_log_queue(k.client, NULL);
+	k.queue = rd_kafka_queue_get_consumer(k.client);
+	k.replies = rd_kafka_queue_new(k.client);
+	k.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (k.wake_fd < 0)
+		ereport(FATAL, (errcode_for_socket_access(), errmsg("could not create an eventfd: %m")));
+	{
+		static const uint64 one = 1;
+
+		rd_kafka_queue_io_event_enable(k.queue, k.wake_fd, &one, sizeof(one));
+		rd_kafka_queue_io_event_enable(k.replies, k.wake_fd, &one, sizeof(one));
+	}
+	sl_loop_add(k.wake_fd, woken, &k);
+
+	topics = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(topics, k.topic, RD_KAFKA_PARTITION_UA);
+	err = rd_kafka_subscribe(k.client, topics);
+	rd_kafka_topic_partition_list_destroy(topics);
+	if (err)
+		ereport(FATAL, (errcode(ERRCODE_FDW_ERROR), errmsg("could not subscribe to topic \"%s\": %s", k.topic, rd_kafka_err2str(err))));
+	return &k.source;
+}

@@ -1,0 +1,82 @@
+/*
+ * source.h
+ *	  Where records come from, as the evaluator sees it.
+ *
+ * A batch goes through these calls:
+ *
+ *		poll	 outside a transaction: fetches what is there, without waiting
+ *		take	 within the batch's transaction: gives the records
+ *		settle	 within it: moves the position; locks come in this order, and
+ *				 positions are the first
+ *		settled	 after the commit: tells the outside
+ *
+ * An error rolls the transaction back and calls undo; the next poll gives
+ * the same records again.  Positions of batches without effects may stay in
+ * memory for a second: judging such records twice changes nothing.
+ */
+#ifndef SL_SOURCE_H
+#define SL_SOURCE_H
+
+#include "stats/shared.h"
+
+/* A message that could not be decoded. */
+typedef struct sl_dead_letter
+{
+	const char *payload;
+	size_t		n;
+	const char *origin;			/* a JSON object */
+	sl_error	error;
+	struct sl_dead_letter *next;
+} sl_dead_letter;
+
+typedef struct sl_batch
+{
+	sl_arena   *arena;			/* holds all of this; reset between batches */
+	sl_records	records;		/* where no time is known, observed is the arrival */
+	sl_dead_letter *dead;
+	size_t		n_dead;
+	size_t		bytes;
+} sl_batch;
+
+typedef struct sl_source
+{
+	const char *name;
+
+	/* True when take may find something; *wait_ms gets when to ask again, at the latest. */
+	bool		(*poll) (struct sl_source *source, sl_batch *batch, int *wait_ms);
+	void		(*take) (struct sl_source *source, sl_batch *batch);
+
+	/*
+	 * Moves the stored position past the batch.  Without effects it may be
+	 * put off, and false returned.
+	 */
+	bool		(*settle) (struct sl_source *source, sl_batch *batch, bool effects);
+
+	/* stored: what settle returned.  True when more is there already. */
+	bool		(*settled) (struct sl_source *source, sl_batch *batch, bool stored);
+	void		(*undo) (struct sl_source *source);
+
+	/* Gives up what lives outside the process, within its own deadline. */
+	void		(*close) (struct sl_source *source);
+} sl_source;
+
+extern sl_source *sl_inbox_open(void);
+extern sl_source *sl_kafka_open(const char *name);
+
+/* How long a position without effects may stay unstored, in ms. */
+#define SL_STORE_EVERY 1000
+
+/* Records of one batch, and bytes of its messages. */
+#define SL_BATCH_RECORDS 10000
+#define SL_BATCH_BYTES ((size_t) sl_work_mem * 1024 / 4)
+
+/* Adds a message that can't be decoded; payload must live as long as the batch. */
+extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const sl_error *error);
+
+/* Is an option of librdkafka's one that a source may have? (kafka_options.c) */
+extern bool sl_kafka_option_allowed(const char *name);
+
+/* The names of those, for a hint. */
+extern char *sl_kafka_options(void);
+
+#endif							/* SL_SOURCE_H */
