@@ -58,9 +58,9 @@ all: stacklens-rule stacklens-gateway
 
 install: install-programs
 install-programs: stacklens-rule stacklens-gateway
-	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/stacklens/ui'
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(UI_DIRECTORY)'
 	$(INSTALL_PROGRAM) stacklens-rule stacklens-gateway '$(DESTDIR)$(bindir)/'
-	$(INSTALL_DATA) gateway/ui/*.* gateway/openapi.json '$(DESTDIR)$(datadir)/stacklens/ui/'
+	$(INSTALL_DATA) gateway/ui/*.* gateway/openapi.json '$(DESTDIR)$(UI_DIRECTORY)/'
 .PHONY: install-programs
 else
 CC ?= gcc
@@ -84,7 +84,12 @@ stacklens-gateway: $(GATEWAY_OBJS)
 
 $(OBJS) $(RULE_OBJS): $(wildcard src/*.h src/*/*.h src/core/*/*.h bgworker/*.h) stacklens.control
 $(GATEWAY_OBJS): $(wildcard gateway/*.h) stacklens.control
-gateway/%.o: CPPFLAGS += -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+gateway/%.o: gateway/%.c
+	$(CC) $(CFLAGS) $(GATEWAY_CPPFLAGS) -c -o $@ $<
+GATEWAY_CPPFLAGS = -D_GNU_SOURCE -DSL_VERSION='"$(STACKLENS_VERSION)"' -DUI_DIRECTORY='"$(UI_DIRECTORY)"' \
+	-I$(shell $(PG_CONFIG) --includedir)
+UI_DIRECTORY = $(shell $(PG_CONFIG) --sharedir)/stacklens/ui
+PG_CONFIG ?= pg_config
 
 deps:
 	compose/install-deps.sh

@@ -327,12 +327,16 @@ BEGIN
 	RETURN (stacklens_internal.ingest(convert_to(record::text, 'UTF8'), 'json'))[1];
 END
 $$;
+-- Beside the one for jsonb, so that a plain literal finds its way.
+CREATE FUNCTION stacklens.ingest(record text) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens.ingest(record::jsonb);
 CREATE FUNCTION stacklens.ingest(records jsonb[]) RETURNS bigint[] LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT COALESCE(array_agg(stacklens.ingest(t.r) ORDER BY t.n), '{}') FROM unnest(records) WITH ORDINALITY AS t (r, n);
 END;
 COMMENT ON FUNCTION stacklens.ingest(jsonb) IS 'Takes in one log record; gives its id';
+COMMENT ON FUNCTION stacklens.ingest(text) IS 'Takes in one log record, given as the text of a JSON object; gives its id';
 COMMENT ON FUNCTION stacklens.ingest(jsonb[]) IS 'Takes in log records, all or none; gives their ids';
 
 CREATE FUNCTION stacklens.ingest_otlp(body bytea, content_type text, OUT accepted bigint, OUT rejected bigint, OUT message text)
@@ -875,7 +879,7 @@ BEGIN ATOMIC
 			AND (wanted_severity IS NULL OR a.severity = ANY (string_to_array(wanted_severity, ',')))
 			AND (wanted_service IS NULL OR a.service = wanted_service) AND (wanted_rule IS NULL OR a.rule = wanted_rule)
 			AND (q IS NULL OR strpos(lower(concat_ws(' ', a.message, a.issue_code, a.service, a.rule)), lower(q)) > 0)
-		ORDER BY a.created_at DESC, a.id LIMIT least(greatest(COALESCE(max_rows, 100), 0), 1000)) t;
+		ORDER BY a.created_at DESC, a.id LIMIT least(greatest(COALESCE(max_rows, 100), 0), 5000)) t;
 END;
 CREATE FUNCTION stacklens_internal.gateway_alert(wanted uuid) RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
@@ -949,7 +953,7 @@ BEGIN
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
 		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text), stacklens.pause_source(text),
 		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
-	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
+	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
 END
 $$;
 COMMENT ON FUNCTION stacklens.create_roles IS 'Makes the roles stacklens_reader, _operator, _admin and _ingest where they are missing, and grants them their rights; gives their names';

@@ -35,16 +35,30 @@ sl_node_add(sl_arena *arena, sl_node *node, sl_str key, int line, int col, sl_no
 /* Keys of one map; beyond any rule's need, and what the check below can pay. */
 #define MAX_KEYS 4096
 
+/* FNV-1a: so that the check seldom has to compare texts. */
+static uint32_t
+key_hash(sl_str key)
+{
+	uint32_t	hash = 2166136261u;
+
+	for (size_t i = 0; i < key.n; i++)
+		hash = (hash ^ (unsigned char) key.p[i]) * 16777619u;
+	return hash;
+}
+
 bool
 sl_node_add_key(sl_arena *arena, sl_node *map, sl_str key, int line, int col,
 				sl_node *value, sl_error *err)
 {
+	uint32_t	hash = key_hash(key);
+
 	for (size_t i = 0; i < map->n; i++)
-		if (sl_str_eq(map->entries[i].key, key))
+		if (map->entries[i].hash == hash && sl_str_eq(map->entries[i].key, key))
 			return sl_fail_at(err, line, col, SL_SYNTAX, "key \"%.*s\" stands twice", SL_STR_FMT(key));
 	if (map->n >= MAX_KEYS)
 		return sl_fail_at(err, line, col, SL_LIMIT_EXCEEDED, "a map has more than %d keys", MAX_KEYS);
 	sl_node_add(arena, map, key, line, col, value);
+	map->entries[map->n - 1].hash = hash;
 	return true;
 }
 
@@ -177,6 +191,8 @@ sl_read_documents(const char *text, size_t n, sl_arena *arena,
 	}
 	if (!sl_utf8_valid(text, n))
 		return sl_fail(err, SL_INVALID_TEXT, "rule document is not valid UTF-8");
+	if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+		text += 3, n -= 3;
 	while (i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r'))
 		i++;
 	if (i < n && (text[i] == '{' || text[i] == '['))

@@ -28,6 +28,7 @@ typedef struct sl_entry
 	int			line;			/* of the key, or of the value in a list */
 	int			col;
 	int			text_col;		/* of the key's text, see below */
+	uint32_t	hash;			/* of the key, for sl_node_add_key's own use */
 	sl_node    *value;
 } sl_entry;
 

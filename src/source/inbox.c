@@ -134,6 +134,15 @@ column(sl_batch *batch, HeapTuple tuple, int number)
 	return s;
 }
 
+static bool
+has_column(HeapTuple tuple, int number)
+{
+	bool		isnull;
+
+	(void) SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
+	return !isnull;
+}
+
 static int64
 time_column(HeapTuple tuple, int number)
 {
@@ -178,8 +187,11 @@ read_row(sl_batch *batch, HeapTuple tuple)
 	for (int i = 0; i < lengthof(texts); i++)
 		record->text[texts[i].slot] = column(batch, tuple, texts[i].column);
 	read_fields(batch, tuple, ATTRIBUTES, &record->attributes);
-	record->resource = sl_alloc0(batch->arena, sizeof(sl_resource));
-	read_fields(batch, tuple, RESOURCE, &record->resource->fields);
+	if (has_column(tuple, RESOURCE))
+	{
+		record->resource = sl_alloc0(batch->arena, sizeof(sl_resource));
+		read_fields(batch, tuple, RESOURCE, &record->resource->fields);
+	}
 	sl_record_finish(batch->arena, record);
 }
 

@@ -170,13 +170,16 @@ static void
 place_predicate(sl_ruleset *set, const sl_predicate *p, uint32_t id)
 {
 	field	   *f;
+	uint32_t	at;
 
 	if (p->keyword)
 	{
 		sl_ids_add(set->arena, &set->keywords, id);
 		return;
 	}
-	f = &set->fields[intern_field(set, p->field)];
+	/* in two steps: interning may move the array */
+	at = intern_field(set, p->field);
+	f = &set->fields[at];
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
