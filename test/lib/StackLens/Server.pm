@@ -1,0 +1,101 @@
+package StackLens::Server;
+
+# A PostgreSQL of the test's own with stacklens preloaded, and its gateway.
+#
+#	my $server = StackLens::Server->new('main');
+#	$server->sql('SELECT …');                      # on database stacklens
+#	$server->wait_for('an alert', 'SELECT EXISTS (SELECT FROM stacklens.alerts)');
+#	my $gateway = $server->gateway;                # StackLens::Gateway
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use StackLens::Cache qw(poll_for);
+use StackLens::Gateway;
+
+our $PRICE_MISSING = q({"timestamp": "2025-01-15T10:30:45.123Z", "service": "order-service", "level": "error",)
+  . q( "message": "Price is missing", "error_code": "PRICE_MISSING", "action": "create_order"});
+
+# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas).
+sub new
+{
+	my ($class, $name, %option) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(allows_streaming => $option{standby}, extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ]);
+	$node->append_conf('postgresql.conf', <<"CONF" . ($option{conf} // ''));
+shared_preload_libraries = 'stacklens'
+log_min_messages = info
+log_statement = none
+max_worker_processes = 16
+fsync = on
+CONF
+	my $self = bless { node => $node, name => $name }, $class;
+	$node->start;
+	unless (defined $option{extension} && !$option{extension})
+	{
+		$node->safe_psql('postgres', 'CREATE DATABASE stacklens');
+		$self->sql('CREATE EXTENSION stacklens');
+		$self->wait_for_workers;
+	}
+	return $self;
+}
+
+sub node { return $_[0]{node} }
+sub sql { my ($self, $query, %option) = @_; return $self->{node}->safe_psql('stacklens', $query, %option) }
+
+# The whole of what psql says of a statement that fails; dies if it doesn't.
+sub error_of
+{
+	my ($self, $query) = @_;
+	my ($status, undef, $error) = $self->{node}->psql('stacklens', "\\set VERBOSITY verbose\n$query");
+	die "should have failed: $query\n" if $status == 0;
+	return $error;
+}
+
+# Polls until a query's result is what is expected (default t); a server that is away is waited for.
+sub wait_for
+{
+	my ($self, $what, $query, %option) = @_;
+	my $expected = $option{is} // 't';
+	my ($status, $got, $error);
+	my $ok = eval {
+		poll_for($what, $option{seconds} // 60, sub {
+			($status, $got, $error) = $self->{node}->psql('stacklens', $query);
+			return $status == 0 && $got eq $expected;
+		});
+	};
+	return 1 if $ok;
+	die "waited for $what: expected '$expected', got '" . ($got // '') . "' " . ($error // '') . "\n";
+}
+
+sub wait_for_workers
+{
+	my ($self, $number) = @_;
+	return $self->wait_for('workers', "SELECT count(*) FROM stacklens.stat_workers WHERE state = 'running' AND pid IS NOT NULL",
+		is => $number // 4);
+}
+
+sub worker_pid
+{
+	my ($self, $kind) = @_;
+	return $self->sql("SELECT pid FROM stacklens.stat_workers WHERE kind = '$kind' ORDER BY source LIMIT 1");
+}
+
+# The server's log since a position (default: all of it), and the position now.
+sub log_text
+{
+	my ($self, $from) = @_;
+	my $log = PostgreSQL::Test::Utils::slurp_file($self->{node}->logfile);
+	return substr($log, $from // 0);
+}
+sub log_position { return -s $_[0]{node}->logfile }
+
+# A gateway of this server's; stopped when the object goes.
+sub gateway
+{
+	my ($self, %option) = @_;
+	return StackLens::Gateway->new(connstr => $self->{node}->connstr('stacklens'), %option);
+}
+
+1;

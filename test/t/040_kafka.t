@@ -1,0 +1,132 @@
+# A real broker: records become alerts, positions move with their effects, Kafka's group follows with our tag,
+# resets from outside are adopted once, and what can't be decoded is set aside.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use StackLens::Kafka;
+use StackLens::Server;
+
+my $kafka = StackLens::Kafka->new(dir => PostgreSQL::Test::Utils::tempdir());
+$kafka->create_topic('otel-logs', partitions => 3);
+my $server = StackLens::Server->new('kafka');
+$server->sql(q{SELECT stacklens.create_rule('PRICE_MISSING', match => '{"error_code": "PRICE_MISSING"}', severity => 'high')});
+
+sub record { my ($service, $n) = @_; return qq({"service": "$service", "error_code": "PRICE_MISSING", "message": "no price", "n": $n}) }
+sub count_of { my ($service) = @_; return $server->sql("SELECT COALESCE(sum(count), 0) FROM stacklens.alerts WHERE service = '$service'") }
+sub drained
+{
+	my $ends = $kafka->end_offsets('otel-logs');
+	for my $partition (sort keys %$ends)
+	{
+		$server->wait_for("partition $partition", "SELECT next_offset FROM stacklens.positions WHERE partition = $partition", is => $ends->{$partition});
+	}
+	return;
+}
+
+# --- records that were there before the source ---
+$kafka->produce('otel-logs', [ map { record('early', $_) } 1 .. 50 ], partition => 0);
+is($server->sql("SELECT stacklens.create_kafka_source('orders', '" . $kafka->bootstrap . "', 'otel-logs')"), 'orders', 'a source is made');
+$server->wait_for('the early records', q{SELECT sum(count) FROM stacklens.alerts WHERE service = 'early'}, is => 50);
+pass('records from before the source are judged: it starts at the earliest');
+
+# --- several partitions, and what the views say ---
+$kafka->produce('otel-logs', [ map { record("live$_", $_) } 0 .. 9 ], partition => $_) for 0 .. 2;
+$server->wait_for('live alerts', q{SELECT count(*) || '/' || sum(count) FROM stacklens.alerts WHERE service LIKE 'live%'}, is => '10/30');
+drained();
+is($server->sql(q{SELECT string_agg(partition || ':' || next_offset || ':' || lag, ' ' ORDER BY partition) FROM stacklens.positions}),
+	'0:60:0 1:10:0 2:10:0', 'positions stand at the ends, without lag');
+is($server->sql(q{SELECT state, lag, records, matches FROM stacklens.stat_sources WHERE name = 'orders'}), 'running|0|80|80', 'stat_sources counts');
+
+# --- Kafka's own view: the offsets, with our tag ---
+$server->wait_for('the tag', 'SELECT true');
+my $tagged = StackLens::Cache::poll_for('committed offsets', 20, sub {
+	my $committed = $kafka->committed('stacklens-consumer', 'otel-logs');
+	return ($committed->{0}{offset} // -1) == 60 && $committed;
+});
+my ($incarnation, $term) = split /\|/, $server->sql('SELECT id, term FROM stacklens_internal.incarnation');
+is($tagged->{0}{metadata}, "sl1:$incarnation:$term:60", 'the committed offset carries our tag');
+my ($group) = grep { $_->{PARTITION} == 0 } $kafka->group_describe('stacklens-consumer');
+is($group->{LAG}, 0, "Kafka's own tool sees no lag");
+
+# --- what can't be decoded ---
+$kafka->produce('otel-logs', [ "\xFF\xFEnot text", record('after-poison', 1) ], partition => 1);
+$server->wait_for('the record after the poison', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-poison'}, is => 1);
+is($server->sql(q{SELECT origin ->> 'source', origin ->> 'topic', origin ->> 'partition', origin ->> 'offset', encode(payload, 'hex'), sqlstate FROM stacklens.dead_letters}),
+	'orders|otel-logs|1|10|fffe' . unpack('H*', 'not text') . '|22P02', 'a dead letter has bytes, origin and reason');
+like($server->sql(q{SELECT reason FROM stacklens.dead_letters}), qr/neither an OTLP request, nor JSON, nor UTF-8 text/, 'and says why');
+is($server->sql(q{SELECT status FROM stacklens.health() WHERE part = 'dead letters'}), 'warning', 'health() points at it');
+
+# --- a reset from outside is adopted, once ---
+my $before = count_of('early');
+$server->sql(q{SELECT stacklens.pause_source('orders')});
+StackLens::Cache::poll_for('the group to be empty', 30, sub { ($kafka->group_state('stacklens-consumer'))[0] =~ /Empty|Dead/ });
+pass('a paused source leaves its group');
+$kafka->reset_offsets('stacklens-consumer', 'otel-logs', 'to-earliest');
+my $log = $server->log_position;
+$server->sql(q{SELECT stacklens.resume_source('orders')});
+$server->wait_for('the reset', q{SELECT sum(count) FROM stacklens.alerts WHERE service = 'early'}, is => 2 * $before);
+drained();
+like($server->log_text($log), qr/offset of topic "otel-logs" partition 0 was reset from outside/, 'the log tells of the reset');
+$log = $server->log_position;
+my $pid = $server->sql(q{SELECT pid FROM stacklens.stat_workers WHERE source = 'orders'});
+$server->sql("SELECT pg_terminate_backend($pid)");
+$server->wait_for('another evaluator', "SELECT pid <> $pid FROM stacklens.stat_workers WHERE source = 'orders' AND state = 'running'");
+$kafka->produce('otel-logs', [ record('after-reset', 1) ], partition => 0);
+$server->wait_for('a record after that', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-reset'}, is => 1);
+is(count_of('early'), 2 * $before, 'a restart afterwards repeats nothing');
+unlike($server->log_text($log), qr/reset from outside/, 'and sees no reset');
+
+# --- the position decides, not what Kafka was told ---
+drained();
+$server->sql(q{SELECT stacklens.pause_source('orders')});
+StackLens::Cache::poll_for('the group to be empty', 30, sub { ($kafka->group_state('stacklens-consumer'))[0] =~ /Empty|Dead/ });
+$kafka->commit('stacklens-consumer', 'otel-logs', 0, 3, "sl1:$incarnation:$term:3");
+$server->sql(q{SELECT stacklens.resume_source('orders')});
+$kafka->produce('otel-logs', [ record('after-stale', 1) ], partition => 0);
+$server->wait_for('a record after that', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-stale'}, is => 1);
+is(count_of('early'), 2 * $before, 'an older offset with our own tag does not turn the clock back');
+
+# --- a group of another database is not touched ---
+$server->sql(q{SELECT stacklens.drop_source('orders')});
+$server->wait_for('the evaluator to leave', q{SELECT NOT EXISTS (SELECT FROM stacklens.stat_workers WHERE source = 'orders' AND pid IS NOT NULL)});
+$kafka->commit('foreign', 'otel-logs', $_, 0, "sl1:00000000-0000-0000-0000-000000000001:1:0") for 0 .. 2;
+$server->sql("SELECT stacklens.create_kafka_source('foreign', '" . $kafka->bootstrap . "', 'otel-logs', group_id => 'foreign')");
+$server->wait_for('the refusal', q{SELECT last_error LIKE 'group "foreign" belongs to another%' FROM stacklens.stat_sources WHERE name = 'foreign'});
+is($server->sql(q{SELECT count(*) FROM stacklens.positions}), 0, 'nothing was read');
+$server->sql(q{SELECT stacklens.drop_source('foreign')});
+
+# --- OTLP in protobuf, and start => latest ---
+$kafka->create_topic('late', partitions => 1);
+$kafka->produce('late', [ record('too-early', 1) ]);
+$server->sql("SELECT stacklens.create_kafka_source('late', '" . $kafka->bootstrap . "', 'late', group_id => 'late', start => 'latest')");
+$server->wait_for('its position', q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'}, is => 1);
+# resource_logs { scope_logs { log_records { body: "p", attributes { error_code: PRICE_MISSING } } } }
+sub field { my ($n, $bytes) = @_; return chr($n << 3 | 2) . chr(length $bytes) . $bytes }
+my $otlp = field(1, field(1, field(1, field(1, 'service.name') . field(2, field(1, 'proto'))))
+	. field(2, field(2, field(5, field(1, 'p')) . field(6, field(1, 'error_code') . field(2, field(1, 'PRICE_MISSING'))))));
+$kafka->produce('late', [ $otlp ]);
+$server->wait_for('an OTLP record', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'proto'}, is => 1);
+is(count_of('too-early'), 0, 'a source that starts at the latest passes over what was there');
+
+# --- options ---
+like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', options => '{\"plugin.library.paths\": \"/x.so\"}')"),
+	qr/option "plugin.library.paths" of a Kafka source is not allowed.*HINT:  Allowed are: .*session.timeout.ms/s, 'options are an allowed list');
+like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', options => '{\"session.timeout.ms\": \"soon\"}')"),
+	qr/22023: invalid value "soon" of option "session.timeout.ms"/, 'with values that librdkafka takes');
+is($server->sql(q{SELECT count(*) FROM stacklens.sources WHERE name = 'x'}), 0, 'nothing was made of these');
+
+# --- the broker away and back ---
+$kafka->kill9;
+$server->wait_for('the complaint', q{SELECT status IS NOT NULL FROM stacklens.stat_sources WHERE name = 'late'});
+is($server->sql(q{SELECT stacklens.ingest('{"service": "inbox-meanwhile", "error_code": "PRICE_MISSING"}') > 0}), 't', 'the inbox takes records meanwhile');
+$server->wait_for('its alert', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'inbox-meanwhile'}, is => 1);
+$kafka->start;
+$kafka->produce('late', [ record('after-outage', 1) ]);
+$server->wait_for('the first record after the outage', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-outage'}, is => 1);
+pass('the source goes on when the broker is back');
+
+done_testing();
