@@ -34,9 +34,9 @@ PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti
 SHLIB_LINK = $(CORE_LIBS) -lrdkafka
 
 REGRESS = $(notdir $(basename $(wildcard sql/[0-9]*.sql)))
-REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/test/tmp/regress --temp-config=test/regress.conf \
-	--dbname=stacklens_regress --encoding=UTF8 --no-locale
-EXTRA_CLEAN = stacklens-rule stacklens-gateway test/tmp src/cli/*.o gateway/*.o
+REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/tmp_check --temp-config=test/regress.conf \
+	--encoding=UTF8 --no-locale
+EXTRA_CLEAN = stacklens-rule stacklens-gateway tmp_check results src/cli/*.o gateway/*.o
 
 # Goals that need no server's headers stand before PGXS is asked for.
 STANDALONE = deps format stacklens-rule stacklens-gateway test

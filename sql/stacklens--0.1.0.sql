@@ -196,7 +196,8 @@ BEGIN
 	SELECT * INTO STRICT r FROM stacklens_internal.read_rules(short::text);
 	IF r.error IS NOT NULL THEN
 		RAISE EXCEPTION '%', r.error USING ERRCODE = r.sqlstate,
-			DETAIL = concat_ws(' ', format('In rule "%s".', name), r.detail), HINT = COALESCE(r.hint, '');
+			DETAIL = concat_ws(' ', format('In rule "%s".', left(name, 60)), r.detail),
+			HINT = COALESCE(r.hint, 'docs/rules.md says what a rule may hold.');
 	END IF;
 	INSERT INTO stacklens_internal.rules AS t (name, title, severity, issue_code, definition, enabled)
 	VALUES (r.name, r.title, r.severity, r.issue_code, r.definition::jsonb, enabled)

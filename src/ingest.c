@@ -4,6 +4,7 @@
  */
 #include "stacklens.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -54,7 +55,7 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	sl_buf		json;
 	bool		isnull;
 
-	values[0] = TimestampTzGetDatum(when ? sl_timestamptz(when) : GetCurrentTimestamp());
+	values[0] = TimestampTzGetDatum(when ? sl_timestamptz(when) : GetCurrentTransactionStartTimestamp());
 	nulls[1] = record->observed ? ' ' : 'n';
 	values[1] = TimestampTzGetDatum(sl_timestamptz(record->observed));
 	put_text(values, nulls, 2, record->text[SL_SERVICE]);

@@ -27,13 +27,19 @@ message_datum(const char *s, bool *isnull)
 	return text_datum((sl_str) {s[0] ? s : NULL, strlen(s)}, isnull);
 }
 
+/* document: the refused rule, for its name; NULL where the text itself is refused. */
 static void
-put_error(ReturnSetInfo *rsinfo, const sl_error *err)
+put_error(ReturnSetInfo *rsinfo, const sl_error *err, const sl_node *document)
 {
+	const sl_node *name = sl_node_get(document, "name");
 	Datum		values[13] = {0};
 	bool		nulls[13];
 
 	memset(nulls, true, sizeof(nulls));
+	if (!name)
+		name = sl_node_get(document, "title");
+	if (name && name->kind == SL_SCALAR)
+		values[0] = text_datum(name->text, &nulls[0]);
 	values[7] = message_datum(err->sqlstate, &nulls[7]);
 	values[8] = message_datum(err->message, &nulls[8]);
 	values[9] = message_datum(err->detail, &nulls[9]);
@@ -87,7 +93,7 @@ stacklens_read_rules(PG_FUNCTION_ARGS)
 	sl_server_arena(&arena);
 	whole = sl_read_documents(VARDATA_ANY(document), VARSIZE_ANY_EXHDR(document), &arena, &documents, &err);
 	if (!whole)
-		put_error(rsinfo, &err);
+		put_error(rsinfo, &err, NULL);
 	for (size_t i = 0; i < documents.n; i++)
 		sl_rule_documents(documents.v[i], &arena, &rules);
 	for (size_t i = 0; i < rules.n; i++)
@@ -97,13 +103,13 @@ stacklens_read_rules(PG_FUNCTION_ARGS)
 		if (rule)
 			put_rule(rsinfo, rule, &arena);
 		else
-			put_error(rsinfo, &err);
+			put_error(rsinfo, &err, rules.v[i]);
 	}
 	if (whole && rules.n == 0)
 	{
 		sl_fail(&err, SL_SYNTAX, "document holds no rule");
 		err.line = err.col = 0;
-		put_error(rsinfo, &err);
+		put_error(rsinfo, &err, NULL);
 	}
 	return (Datum) 0;
 }

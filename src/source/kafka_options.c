@@ -84,6 +84,7 @@ stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 	conf = rd_kafka_conf_new();
 	result = rd_kafka_conf_set(conf, name, value, reason, sizeof(reason));
 	rd_kafka_conf_destroy(conf);
+	reason[strcspn(reason, "\n")] = '\0';
 	if (result != RD_KAFKA_CONF_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

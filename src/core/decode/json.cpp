@@ -603,6 +603,9 @@ walk_attribute(context &c, ondemand::object object, target &t, sl_str path, bool
 	if (!take_string(c, raw.raw(), key, t.notes))
 		return false;
 	key = sl_join_path(c.arena, path, key);
+	/* an attribute without a name stands back behind the body, see put */
+	if (key.n == 0)
+		key = SL_STR("message");
 	if (object.find_field_unordered("value").get(value) || null_value(value))
 	{
 		put(c, t, key, sl_value{});

@@ -277,9 +277,11 @@ walk_key_value(walk *w, cursor c, target *t, sl_str path, bool element, int dept
 			: field == 2 && wire == WIRE_BYTES ? !read_bytes(&c, &value) : !skip(&c, wire))
 			return bad(w, at, "length runs past the end of an attribute");
 	}
-	return walk_any_value(w, value, t,
-						  sl_join_path(w->arena, path, text_of(w, key, t->notes)),
-						  element, depth);
+	path = sl_join_path(w->arena, path, text_of(w, key, t->notes));
+	/* an attribute without a name stands back behind the body, see put */
+	if (path.n == 0)
+		path = SL_STR("message");
+	return walk_any_value(w, value, t, path, element, depth);
 }
 
 /* A trace or span id: so many bytes, not all zero; else none, with a note. */

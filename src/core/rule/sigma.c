@@ -398,11 +398,23 @@ read_detection(reader *r, const sl_entry *detection, sl_rule *rule)
 	return rule->condition != NULL;
 }
 
+/*
+ * A scalar whose text is meant, whatever YAML takes it for: 1.10 stays 1.10,
+ * also in the definition that is stored.
+ */
+static sl_str
+text_of(sl_node *node)
+{
+	node->value.type = SL_STRING;
+	node->value.u.s = node->text;
+	return node->text;
+}
+
 /* Text under a key; where it is missing *out stays as it is. */
 static bool
 read_text(reader *r, const sl_node *map, const char *key, size_t limit, sl_str *out)
 {
-	const sl_node *node = sl_node_get(map, key);
+	sl_node    *node = sl_node_get(map, key);
 
 	if (!node || (node->kind == SL_SCALAR && node->value.type == SL_NULL))
 		return true;
@@ -415,7 +427,7 @@ read_text(reader *r, const sl_node *map, const char *key, size_t limit, sl_str *
 	if (node->text.n > limit)
 		return sl_fail_at(r->err, node->line, node->col, SL_LIMIT_EXCEEDED,
 						  "\"%s\" is longer than %zu bytes", key, limit);
-	*out = node->text;
+	*out = text_of(node);
 	return true;
 }
 
@@ -521,11 +533,11 @@ read_stacklens(reader *r, const sl_node *map, sl_rule *rule)
 	rule->n_group_by = 0;
 	for (size_t i = 0; i < by->n; i++)
 	{
-		const sl_node *item = by->entries[i].value;
+		sl_node    *item = by->entries[i].value;
 
-		if (item->kind != SL_SCALAR || item->text.n == 0)
+		if (item->kind != SL_SCALAR || item->value.type == SL_NULL || item->text.n == 0)
 			return sl_fail_at(r->err, item->line, item->col, SL_SYNTAX, "a name under \"by\" is not text");
-		rule->group_by[rule->n_group_by++] = item->text;
+		rule->group_by[rule->n_group_by++] = text_of(item);
 	}
 	return true;
 }
