@@ -51,8 +51,10 @@ PG_CONFIG ?= pg_config
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
-# a warning of clang's that later servers ask for and gcc 12 doesn't know
+# what later servers were built with and gcc 12 doesn't know
 override CFLAGS := $(filter-out -Wmissing-variable-declarations,$(CFLAGS))
+# and an option that g++ 12 doesn't know
+override CXXFLAGS := $(filter-out -fexcess-precision=standard,$(CXXFLAGS))
 
 all: stacklens-rule stacklens-gateway
 
@@ -61,7 +63,12 @@ install-programs: stacklens-rule stacklens-gateway
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(UI_DIRECTORY)'
 	$(INSTALL_PROGRAM) stacklens-rule stacklens-gateway '$(DESTDIR)$(bindir)/'
 	$(INSTALL_DATA) gateway/ui/*.* gateway/openapi.json '$(DESTDIR)$(UI_DIRECTORY)/'
-.PHONY: install-programs
+# the extension alone
+install-extension: stacklens.so
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)' '$(DESTDIR)$(datadir)/extension'
+	$(INSTALL_SHLIB) stacklens.so '$(DESTDIR)$(pkglibdir)/'
+	$(INSTALL_DATA) stacklens.control $(DATA) '$(DESTDIR)$(datadir)/extension/'
+.PHONY: install-programs install-extension
 else
 CC ?= gcc
 CXX ?= g++

@@ -8,8 +8,6 @@
  */
 #include "worker.h"
 
-#include "compat.h"
-
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"

@@ -13,8 +13,6 @@
  */
 #include "worker.h"
 
-#include "compat.h"
-
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"

@@ -4,8 +4,6 @@
  */
 #include "worker.h"
 
-#include "compat.h"
-
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"

@@ -26,7 +26,7 @@ extern void sl_worker_start(Datum arg, sl_kind kind);
  * is noted, its transaction aborted, and step() called again after a pause.
  * On shutdown leave() is called (may be NULL), and the process ends.
  */
-extern void sl_worker_run(int (*step) (void), void (*leave) (void)) pg_attribute_noreturn();
+pg_noreturn extern void sl_worker_run(int (*step) (void), void (*leave) (void));
 
 /* A transaction with SPI and a snapshot. */
 extern void sl_begin(void);

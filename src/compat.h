@@ -29,4 +29,9 @@
 #define sl_wait_event(name) ((void) (name), PG_WAIT_EXTENSION)
 #endif
 
+/* 18: functions that don't return say so in front. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn _Noreturn
+#endif
+
 #endif							/* SL_COMPAT_H */

@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "compat.h"
 #include "core/decode/decode.h"
 #include "core/match/ruleset.h"
 
@@ -25,7 +26,7 @@ enum
 };
 
 /* Core's errors and memory as the server's (error.c). */
-extern void sl_ereport(const sl_error *err) pg_attribute_noreturn();
+pg_noreturn extern void sl_ereport(const sl_error *err);
 extern int	sl_sqlstate(const sl_error *err);
 
 /*

@@ -21,44 +21,98 @@ const char *const sl_known_name[SL_KNOWN_TEXTS] = {
 	[SL_ERROR_CODE] = "error_code",
 };
 
-/* Spellings under which senders write the known names. */
-#define SPELLING(literal, slot) {literal, sizeof(literal) - 1, slot}
-static const struct
+/* What names of fields can mean besides the texts of sl_known. */
+enum
 {
-	const char *name;
-	size_t		n;
-	sl_known	slot;
-}			spellings[] = {
-	SPELLING("level", SL_LEVEL),
-	SPELLING("severity", SL_LEVEL),
-	SPELLING("severity_text", SL_LEVEL),
-	SPELLING("severityText", SL_LEVEL),
-	SPELLING("message", SL_MESSAGE),
-	SPELLING("msg", SL_MESSAGE),
-	SPELLING("body", SL_MESSAGE),
-	SPELLING("service", SL_SERVICE),
-	SPELLING("service.name", SL_SERVICE),
-	SPELLING("trace_id", SL_TRACE_ID),
-	SPELLING("traceId", SL_TRACE_ID),
-	SPELLING("span_id", SL_SPAN_ID),
-	SPELLING("spanId", SL_SPAN_ID),
-	SPELLING("request_id", SL_REQUEST_ID),
-	SPELLING("requestId", SL_REQUEST_ID),
-	SPELLING("error_code", SL_ERROR_CODE),
-	SPELLING("errorCode", SL_ERROR_CODE),
+	TIMESTAMP = SL_KNOWN_TEXTS,
+	OBSERVED,
+	SEVERITY_NUMBER,
+	NO_SLOT = -1
 };
 
-/* Of all names that sl_record_set knows, times included. */
-#define SHORTEST_SPELLING 2		/* ts */
-#define LONGEST_SPELLING 18		/* observed_timestamp */
+/*
+ * The slot whose name this is, as senders spell it.  Every attribute of every
+ * record passes here; by its length most are told from all known names.
+ */
+static inline int
+slot_of(sl_str name)
+{
+#define SPELLED(literal, slot) \
+	if (memcmp(name.p, literal, sizeof(literal) - 1) == 0) \
+		return slot
+
+	switch (name.n)
+	{
+		case 2:
+			SPELLED("ts", TIMESTAMP);
+			break;
+		case 3:
+			SPELLED("msg", SL_MESSAGE);
+			break;
+		case 4:
+			SPELLED("body", SL_MESSAGE);
+			SPELLED("time", TIMESTAMP);
+			break;
+		case 5:
+			SPELLED("level", SL_LEVEL);
+			break;
+		case 6:
+			SPELLED("spanId", SL_SPAN_ID);
+			break;
+		case 7:
+			SPELLED("message", SL_MESSAGE);
+			SPELLED("service", SL_SERVICE);
+			SPELLED("traceId", SL_TRACE_ID);
+			SPELLED("span_id", SL_SPAN_ID);
+			break;
+		case 8:
+			SPELLED("severity", SL_LEVEL);
+			SPELLED("trace_id", SL_TRACE_ID);
+			break;
+		case 9:
+			SPELLED("timestamp", TIMESTAMP);
+			SPELLED("requestId", SL_REQUEST_ID);
+			SPELLED("errorCode", SL_ERROR_CODE);
+			break;
+		case 10:
+			SPELLED("error_code", SL_ERROR_CODE);
+			SPELLED("request_id", SL_REQUEST_ID);
+			SPELLED("@timestamp", TIMESTAMP);
+			break;
+		case 12:
+			SPELLED("service.name", SL_SERVICE);
+			SPELLED("severityText", SL_LEVEL);
+			break;
+		case 13:
+			SPELLED("severity_text", SL_LEVEL);
+			break;
+		case 15:
+			SPELLED("severity_number", SEVERITY_NUMBER);
+			break;
+		case 18:
+			SPELLED("observed_timestamp", OBSERVED);
+			break;
+	}
+	return NO_SLOT;
+#undef SPELLED
+}
 
 int
 sl_known_slot(sl_str name)
 {
-	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
-		if (spellings[i].n == name.n && memcmp(spellings[i].name, name.p, name.n) == 0)
-			return (int) spellings[i].slot;
-	return -1;
+	int			slot = slot_of(name);
+
+	return slot < SL_KNOWN_TEXTS ? slot : -1;
+}
+
+sl_str
+sl_field_name(sl_str name)
+{
+	int			slot = slot_of(name);
+
+	if (slot >= 0 && slot < SL_KNOWN_TEXTS)
+		return (sl_str) {sl_known_name[slot], strlen(sl_known_name[slot])};
+	return slot == TIMESTAMP ? SL_STR("timestamp") : name;
 }
 
 sl_record *
@@ -68,7 +122,7 @@ sl_records_add(sl_arena *arena, sl_records *records)
 
 	if (records->n == records->cap)
 	{
-		size_t		cap = records->cap ? records->cap * 2 : 16;
+		size_t		cap = records->cap ? records->cap * 4 : 1;	/* most messages are one record */
 		sl_record  *v = sl_alloc(arena, cap * sizeof(sl_record));
 
 		if (records->n)
@@ -140,54 +194,24 @@ take_timestamp(sl_value value, int64_t *ns)
 	}
 }
 
-/* The one place that knows the names of times. */
-static bool
-is_timestamp(sl_str name)
-{
-	return sl_str_is(name, "timestamp") || sl_str_is(name, "@timestamp") ||
-		sl_str_is(name, "time") || sl_str_is(name, "ts");
-}
-
-static int64_t *
-time_slot(sl_record *record, sl_str name)
-{
-	if (is_timestamp(name))
-		return &record->timestamp;
-	if (sl_str_is(name, "observed_timestamp"))
-		return &record->observed;
-	return NULL;
-}
-
-sl_str
-sl_field_name(sl_str name)
-{
-	int			known;
-
-	if (name.n < SHORTEST_SPELLING || name.n > LONGEST_SPELLING)
-		return name;
-	if (is_timestamp(name))
-		return SL_STR("timestamp");
-	known = sl_known_slot(name);
-	return known >= 0 ? (sl_str) {sl_known_name[known], strlen(sl_known_name[known])} : name;
-}
-
 void
 sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 {
-	int64_t    *slot;
+	int			slot = value.element || value.type == SL_NULL ? NO_SLOT : slot_of(name);
 
-	if (name.n >= SHORTEST_SPELLING && name.n <= LONGEST_SPELLING &&
-		!value.element && value.type != SL_NULL)
+	/* the first spelling wins, the rest stay fields */
+	if (slot == TIMESTAMP || slot == OBSERVED)
 	{
-		slot = time_slot(record, name);
-		if (slot && *slot == 0)
-		{
-			if (take_timestamp(value, slot))
-				return;
+		int64_t    *ns = slot == TIMESTAMP ? &record->timestamp : &record->observed;
+
+		if (*ns == 0 && take_timestamp(value, ns))
+			return;
+		if (*ns == 0)
 			record->notes |= SL_NOTE_TIMESTAMP;
-		}
-		else if (sl_str_is(name, "severity_number") && value.type == SL_INT &&
-				 record->severity == 0)
+	}
+	else if (slot == SEVERITY_NUMBER)
+	{
+		if (value.type == SL_INT && record->severity == 0)
 		{
 			if (value.u.i >= 1 && value.u.i <= 24)
 			{
@@ -196,17 +220,11 @@ sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 			}
 			record->notes |= SL_NOTE_SEVERITY;
 		}
-		else
-		{
-			int			known = sl_known_slot(name);
-
-			/* the first spelling wins, the rest stay fields */
-			if (known >= 0 && !record->text[known].p)
-			{
-				record->text[known] = sl_value_text(arena, &value);
-				return;
-			}
-		}
+	}
+	else if (slot != NO_SLOT && !record->text[slot].p)
+	{
+		record->text[slot] = sl_value_text(arena, &value);
+		return;
 	}
 	*sl_fields_add(arena, &record->attributes, name) = value;
 }
@@ -220,8 +238,14 @@ sl_record_promote(sl_arena *arena, sl_record *record)
 	record->attributes.n = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		sl_field	from = record->attributes.v[i];
+		sl_field	from;
 
+		if (record->attributes.n == i && slot_of(record->attributes.v[i].name) == NO_SLOT)
+		{
+			record->attributes.n++; /* stays where it is, as most do */
+			continue;
+		}
+		from = record->attributes.v[i];
 		sl_record_set(arena, record, from.name, from.value);
 	}
 }

@@ -388,7 +388,7 @@ take_scalar(context &c, ondemand::value &v, ondemand::json_type type, sl_value &
 
 /* Any JSON under a path: objects add to the path, arrays make elements. */
 bool
-walk_value(context &c, ondemand::value v, target &t, sl_str path, bool element, int depth)
+walk_value(context &c, ondemand::value &v, target &t, sl_str path, bool element, int depth)
 {
 	ondemand::json_type type;
 	error_code	code = v.type().get(type);
@@ -1100,7 +1100,7 @@ struct place
 };
 
 bool
-read_tree(context &c, place &where, ondemand::value v, int depth, size_t &count, sl_node *&out)
+read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count, sl_node *&out)
 {
 	ondemand::json_type type;
 	const char *at = v.raw_json_token().data();

@@ -56,6 +56,11 @@ read_varint(cursor *c, uint64_t *value)
 {
 	uint64_t	v = 0;
 
+	if (c->p < c->end && *c->p < 0x80)	/* nearly all tags and most lengths */
+	{
+		*value = *c->p++;
+		return true;
+	}
 	for (int shift = 0; shift < 64; shift += 7)
 	{
 		unsigned char b;
