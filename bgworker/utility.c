@@ -115,9 +115,12 @@ wants_hold(Node *statement)
 		case T_DropdbStmt:
 			return ours(((DropdbStmt *) statement)->dbname);
 		case T_RenameStmt:
+			/* also to our name: once that is done the launcher looks for the extension */
 			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE &&
-				ours(((RenameStmt *) statement)->subname);
+				(ours(((RenameStmt *) statement)->subname) || ours(((RenameStmt *) statement)->newname));
 		case T_CreatedbStmt:
+			if (ours(((CreatedbStmt *) statement)->dbname))
+				return true;
 			foreach(cell, ((CreatedbStmt *) statement)->options)
 			{
 				DefElem    *option = lfirst_node(DefElem, cell);

@@ -178,7 +178,6 @@ make_database() {
 		} | as_server "$(bin)/psql" -X -q -v ON_ERROR_STOP=1 "host=$run dbname=stacklens_new user=stacklens" -At -F ': ' | sed 's/^/    rule /; s/: $//'
 		as_server "$(bin)/psql" -X -q -v ON_ERROR_STOP=1 "host=$run dbname=postgres user=stacklens" \
 			-c 'ALTER DATABASE stacklens_new RENAME TO stacklens' >/dev/null
-		sql -c "SELECT stacklens_internal.wake('launcher')" >/dev/null
 	fi
 	local version
 	version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$clone/stacklens.control")

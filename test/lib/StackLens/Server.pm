@@ -29,6 +29,7 @@ log_min_messages = info
 log_statement = none
 max_worker_processes = 16
 fsync = on
+restart_after_crash = on
 CONF
 	my $self = bless { node => $node, name => $name }, $class;
 	$node->start;
