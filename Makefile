@@ -62,7 +62,7 @@ install: install-programs
 install-programs: stacklens-rule stacklens-gateway
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(UI_DIRECTORY)'
 	$(INSTALL_PROGRAM) stacklens-rule stacklens-gateway '$(DESTDIR)$(bindir)/'
-	$(INSTALL_DATA) gateway/ui/*.* gateway/openapi.json '$(DESTDIR)$(UI_DIRECTORY)/'
+	$(INSTALL_DATA) gateway/ui/*.* '$(DESTDIR)$(UI_DIRECTORY)/'
 # the extension alone
 install-extension: stacklens.so
 	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)' '$(DESTDIR)$(datadir)/extension'

@@ -5,9 +5,9 @@
  * The table alert_feed is the truth.  The gateway reads it from what it read
  * last, when it is notified and by a timer, into one ring that all clients
  * share; a client is a number in it.  One that asks for more than the ring
- * holds is served from the table until it has caught up.  One that falls
- * behind the ring, or takes nothing for STUCK seconds, is cut: it comes back
- * with its place and misses nothing.
+ * holds, or falls behind it, is served from the table until it has caught
+ * up.  One that takes nothing for STUCK seconds is cut: it comes back with its
+ * place and misses nothing.
  *
  * PostgreSQL may go away and come back: the place stays.  Where it comes back
  * as another (a restore, a promotion), its epoch tells, and clients are told.
@@ -114,7 +114,11 @@ got_feed(void *arg, const PGresult *result)
 		push(strtoll(PQgetvalue(result, i, 3), NULL, 10), PQgetvalue(result, i, 4), (size_t) PQgetlength(result, i, 4));
 	if (pushed > 0)
 		for (feed_client *c = clients; c; c = c->next)
+		{
+			if (!c->stuck_since)
+				c->stuck_since = time(NULL);
 			lws_callback_on_writable(c->wsi);
+		}
 	if (pushed == PAGE || again)
 		read_feed();
 }
@@ -153,7 +157,7 @@ on_look(lws_sorted_usec_list_t *timer)
 	if (db_is_up())
 		read_feed();
 	for (feed_client *c = clients; c; c = c->next)
-		if (!c->cut && ((c->stuck_since && now - c->stuck_since > STUCK) || (c->greeted && !c->reading && c->next_seq < tail && !c->backlog.n)))
+		if (!c->cut && c->stuck_since && now - c->stuck_since > STUCK)
 		{
 			c->cut = true;
 			lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
@@ -277,17 +281,12 @@ greet(feed_client *c)
 	return send_text(c, hello, (size_t) n);
 }
 
-/* One message a call, as libwebsockets wants it. */
-int
-feed_write(feed_client *c)
+/* Writes one message; 1 when there is more, 0 when there is not, -1 to close. */
+static int
+write_one(feed_client *c)
 {
 	int			result = 0;
 
-	c->stuck_since = 0;
-	if (c->cut)
-		return -1;
-	if (!known)
-		return 0;
 	if (!c->greeted)
 		result = greet(c);
 	else if (c->gap.n)
@@ -314,9 +313,7 @@ feed_write(feed_client *c)
 	{
 		if (!c->call)
 			read_backlog(c);
-		if (!c->reading)
-			c->cut = true;		/* too much is being asked: come back later */
-		return c->cut ? -1 : 0;
+		return c->reading ? 0 : -1; /* too much is being asked: come back later */
 	}
 	else
 	{
@@ -327,9 +324,27 @@ feed_write(feed_client *c)
 		c->next_seq++;
 	}
 	if (result == 0 && (c->gap.n || c->backlog.n || c->next_seq < head))
+		return 1;
+	return result;
+}
+
+/* As much as the socket takes now. */
+int
+feed_write(feed_client *c)
+{
+	int			result = 1;
+
+	c->stuck_since = 0;
+	if (c->cut)
+		return -1;
+	if (!known)
+		return 0;
+	while (result > 0 && !lws_send_pipe_choked(c->wsi))
+		result = write_one(c);
+	if (result > 0)
 	{
 		c->stuck_since = time(NULL);
 		lws_callback_on_writable(c->wsi);
 	}
-	return result;
+	return result < 0 ? -1 : 0;
 }

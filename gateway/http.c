@@ -45,6 +45,8 @@ typedef struct session
 	char		origin[256];	/* empty unless allowed */
 	bool		gzip;
 	bool		is_chunked;
+	size_t		body_left;		/* of a body whose length was told */
+	bool		passing_over;	/* answered; the rest of the body is read and forgotten */
 	bool		body_done;
 	chunked		chunks;
 	bytes		body;
@@ -83,6 +85,23 @@ type_of(const char *name)
 	return NULL;
 }
 
+/* Files that say @VERSION@ get ours: the number stands in one place. */
+static void
+set_version(bytes *content)
+{
+	static const char mark[] = "@VERSION@";
+	char	   *at = content->p ? strstr(content->p, mark) : NULL;
+	bytes		out = {0};
+
+	if (!at)
+		return;
+	bytes_add(&out, content->p, (size_t) (at - content->p));
+	bytes_addf(&out, "%s", SL_VERSION);
+	bytes_add(&out, at + sizeof(mark) - 1, content->n - (size_t) (at - content->p) - (sizeof(mark) - 1));
+	bytes_free(content);
+	*content = out;
+}
+
 /* The page's files are few and small: they are held in memory. */
 bool
 http_load_ui(void)
@@ -113,6 +132,7 @@ http_load_ui(void)
 		while ((n = fread(chunk, 1, sizeof(chunk), in)) > 0)
 			bytes_add(&content, chunk, n);
 		fclose(in);
+		set_version(&content);
 		strcpy(files[n_files].name, entry->d_name);
 		files[n_files].type = type;
 		files[n_files].p = content.p;
@@ -449,6 +469,7 @@ begin_body(session *s, struct lws *wsi)
 	s->is_chunked = strcasecmp(text, "chunked") == 0;
 	header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof(text));
 	length = strtoull(text, NULL, 10);
+	s->body_left = (size_t) length;
 	if (length > opt.max_body)
 	{
 		s->close = true;
@@ -538,8 +559,12 @@ take_body(session *s, const char *p, size_t n)
 {
 	int			done = 0;
 
+	s->body_left -= n < s->body_left ? n : s->body_left;
+	/* refused already: what is still sent is passed over, so that the answer can be read */
+	if (s->passing_over)
+		return s->body_left == 0 ? -1 : 0;
 	if (s->answering || s->body_done || !s->route)
-		return 0;				/* refused already; the rest is passed over */
+		return 0;
 	if (s->is_chunked)
 		done = chunked_take(&s->chunks, p, n, &s->body);
 	else if (!bytes_add(&s->body, p, n))
@@ -615,6 +640,12 @@ write_answer(session *s)
 		return 0;
 	}
 done:
+	if (s->close && s->body_left > 0)
+	{
+		s->answering = false;
+		s->passing_over = true;
+		return 0;
+	}
 	{
 		bool		close = s->close;
 		struct lws *wsi = s->wsi;

@@ -581,7 +581,7 @@ CREATE TABLE stacklens_internal.feed_state (epoch text NOT NULL, seq bigint NOT 
 INSERT INTO stacklens_internal.feed_state VALUES ('', 0);
 COMMENT ON TABLE stacklens.alert_feed IS 'Every change of an alert, numbered without holes in the order of their commits';
 
--- One row of matches: {fingerprint, rule_id, rule, issue_code, severity,
+-- One row of matches: {fingerprint, nth (its place in the batch), rule_id, rule, issue_code, severity,
 -- message, service, labels, group_values, n, first_seen, last_seen, samples}.
 -- Open alerts are read by MVCC and only tallies are locked, in the order of
 -- their ids.  An alert that somebody opens or resolves in between is met by
@@ -604,7 +604,7 @@ BEGIN
 
 		WITH m AS MATERIALIZED (
 			SELECT e.value AS match, r.* FROM jsonb_array_elements(rest) e, jsonb_to_record(e.value)
-				AS r (fingerprint text, n bigint, first_seen timestamptz, last_seen timestamptz, samples jsonb)
+				AS r (fingerprint text, nth bigint, n bigint, first_seen timestamptz, last_seen timestamptz, samples jsonb)
 		), hit AS MATERIALIZED (
 			SELECT a.id, m.* FROM m JOIN stacklens_internal.alerts a ON a.fingerprint = m.fingerprint AND a.status <> 'resolved'
 		), tally AS (
@@ -621,7 +621,7 @@ BEGIN
 		), changed AS (
 			INSERT INTO stacklens_internal.changes (alert_id, change)
 			SELECT t.alert_id, CASE WHEN t.count = h.n THEN 'opened' ELSE 'updated' END
-			FROM tally t JOIN hit h ON h.id = t.alert_id ORDER BY h.fingerprint
+			FROM tally t JOIN hit h ON h.id = t.alert_id ORDER BY h.nth
 		)
 		SELECT jsonb_agg(m.match) INTO rest FROM m WHERE NOT EXISTS (SELECT FROM hit h WHERE h.fingerprint = m.fingerprint);
 		IF rest IS NULL THEN

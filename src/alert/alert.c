@@ -30,6 +30,7 @@ typedef struct group
 {
 	struct group *next;			/* of the same hash slot */
 	uint32_t	rule;
+	size_t		nth;			/* in the order in which the batch met them */
 	sl_str	   *values;			/* p == NULL where missing */
 	const sl_record *records[SL_SAMPLES];	/* the first ones */
 	int64		times[SL_SAMPLES];
@@ -98,6 +99,7 @@ find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 		m->groups = groups;
 		m->cap = cap;
 	}
+	g->nth = m->n;
 	m->groups[m->n++] = g;
 	return g;
 }
@@ -230,8 +232,8 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	: first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE] : r->title;
 	const char *name = m->rules->rows[g->rule].name;
 
-	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"rule_id\":\"%s\",\"severity\":\"%s\",\"n\":%lld,",
-				  g->fingerprint, m->rules->rows[g->rule].id, sl_severity_name[r->severity], (long long) g->count);
+	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%s\",\"severity\":\"%s\",\"n\":%lld,",
+				  g->fingerprint, g->nth, m->rules->rows[g->rule].id, sl_severity_name[r->severity], (long long) g->count);
 	put_time(out, "first_seen", g->first_seen);
 	sl_buf_putc(out, ',');
 	put_time(out, "last_seen", g->last_seen);

@@ -186,6 +186,7 @@ test_modifiers(void)
 	selection_is("f|contains: 5", "(and f contains \"5\")", "contains a number");
 	selection_is("f|startswith: a", "(and f startswith \"a\")", "startswith");
 	selection_is("f|startswith: '*a'", "(and f contains \"a\")", "startswith and *");
+	selection_is("f|startswith: 'a*'", "(and f startswith \"a\")", "startswith, with a wildcard that is there");
 	selection_is("f|endswith: 'A'", "(and f endswith \"a\")", "endswith");
 	selection_is("f|endswith: 'a?'", "(and f matches \"%a_\")", "endswith and ?");
 	selection_is("f|startswith|endswith: a", "(and f contains \"a\")", "both");
@@ -335,6 +336,14 @@ test_documents(void)
 		   "\"stacklens\":{\"issue_code\":\"I\",\"message\":\"M\"}}", "is spelled out");
 		ok(read_n(out.p, out.n), "and reads again");
 	}
+	rule = read_text("title: 1.10\nstacklens: {suppress: {by: [007]}}\n" TAIL);
+	if (ok(rule && sl_str_is(rule->name, "1.10") && sl_str_is(rule->group_by[0], "007"), "a name that looks like a number is text"))
+	{
+		sl_buf_init(&out, tap_arena(), 64);
+		sl_node_json(&out, rule->definition);
+		rule = read_n(out.p, out.n);
+		ok(rule && sl_str_is(rule->name, "1.10") && sl_str_is(rule->group_by[0], "007"), "also when its definition is read again");
+	}
 	rule_is("{\"rules\":[{\"name\":\"a\",\"match\":[{\"f\":1},{\"g|contains\":\"x\"}]}]}", "(or (and f equals \"1\") (and g contains \"x\"))", "rules under \"rules\"");
 	rule_is("[{\"name\":\"a\",\"match\":{\"f\":1}}]", "(and f equals \"1\")", "a list");
 	rule_is("{\"title\":\"t\",\"detection\":{\"s\":{\"f|gt\":5},\"condition\":\"s and not s\"}}", "(and (and f gt 5) (not (and f gt 5)))", "Sigma in JSON");
@@ -374,6 +383,7 @@ test_documents(void)
 	refused("title: t\nstacklens: {suppress: {for: 5m}}\n" TAIL, 2, 24, SL_NOT_SUPPORTED, "\"for\" under \"suppress\"");
 	refused("title: t\nstacklens: {suppress: {by: x}}\n" TAIL, 2, 23, SL_SYNTAX, "is not a list of up to 16");
 	refused("title: t\nstacklens: {suppress: {by: [a, '']}}\n" TAIL, 2, 32, SL_SYNTAX, "a name under \"by\" is not text");
+	refused("title: t\nstacklens: {suppress: {by: [a, ~]}}\n" TAIL, 2, 32, SL_SYNTAX, "a name under \"by\" is not text");
 	refused("title: t\ndetection: []\n", 2, 12, SL_SYNTAX, "\"detection\" is a list");
 	refused("title: t\ndetection:\n  s: {f: 1}\n", 2, 1, SL_SYNTAX, "detection has no condition");
 	refused("title: t\ndetection:\n  '': {f: 1}\n  condition: s\n", 3, 3, SL_SYNTAX, "a selection has no name");

@@ -5,7 +5,8 @@
  * Allowed differences: we mend invalid UTF-8, lone surrogates and \u0000,
  * keep numbers out of range as their digits (both noted in the record), take
  * one object a line and a byte order mark, and refuse what isn't an object
- * or an array of objects, and what is nested too deep.
+ * or an array of objects, and what is nested too deep.  Bytes of NUL are not
+ * compared: jansson passes over one that follows a number.
  */
 #include "fuzz.h"
 
@@ -33,7 +34,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	char	   *copy;
 	bool		done = fuzz_decode(SL_JSON, data, n, arena, &records, &err, &copy);
 	json_error_t json_error;
-	json_t	   *root = json_loadb(copy, n, JSON_DECODE_ANY, &json_error);
+	bool		ask = !memchr(copy, '\0', n);
+	json_t	   *root = ask ? json_loadb(copy, n, JSON_DECODE_ANY, &json_error) : NULL;
 	uint32_t	notes = 0;
 
 	if (done)
@@ -44,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		CHECK(done || strcmp(err.sqlstate, SL_TOO_COMPLEX) == 0);
 	if (root && holds_records(root) && done)
 		CHECK(records.n == (json_is_object(root) ? 1 : json_array_size(root)));
-	if (done && !root && !(notes & (SL_NOTE_TEXT | SL_NOTE_NUMBER)) && !memchr(copy, '\n', n) &&
+	if (ask && done && !root && !(notes & (SL_NOTE_TEXT | SL_NOTE_NUMBER)) && !memchr(copy, '\n', n) &&
 		!(n >= 3 && memcmp(copy, "\xEF\xBB\xBF", 3) == 0))
 	{
 		fprintf(stderr, "jansson says: %s\n", json_error.text);

@@ -28,7 +28,7 @@ is((grep { $_->{part} eq 'workers' } @{ $body->{parts} })[0]{status}, 'ok', 'wit
 like($body, qr/<!doctype html>/i, 'the admin page');
 like($response->{headers}{'content-security-policy'}, qr/default-src 'none'; script-src 'self'/, 'with a policy that knows no inline script');
 ($status, $body) = $gateway->get('/metrics');
-like($body, qr/^stacklens_alerts\{status="open"\} 0$.*^# EOF$/ms, '/metrics');
+like($body, qr/^stacklens_alerts\{status="open"\} 0\n.*^# EOF\n/ms, '/metrics');
 ($status, $body) = $gateway->get('/openapi.json');
 is($body->{openapi}, '3.1.0', '/openapi.json');
 
