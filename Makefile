@@ -38,6 +38,10 @@ REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/tmp_check --temp-config=te
 	--encoding=UTF8 --no-locale
 EXTRA_CLEAN = stacklens-rule stacklens-gateway tmp_check results src/cli/*.o gateway/*.o
 
+# the hot path: -O3 is worth 10-20 % there (bench/decode)
+$(CORE): private override CFLAGS += -O3
+$(CORE): private override CXXFLAGS += -O3
+
 # Goals that need no server's headers stand before PGXS is asked for.
 STANDALONE = deps format stacklens-rule stacklens-gateway test
 ifneq ($(filter $(STANDALONE),$(MAKECMDGOALS)),)
@@ -76,7 +80,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARNINGS)
 CXXFLAGS ?= -O2 -g
 CXXFLAGS += $(PG_CXXFLAGS)
-CPPFLAGS += -DSL_VERSION='"$(STACKLENS_VERSION)"'
+CPPFLAGS += -D_GNU_SOURCE -DSL_VERSION='"$(STACKLENS_VERSION)"'
 endif
 
 # json.cpp is the only C++; simdjson is fast only when it is optimised

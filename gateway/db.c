@@ -45,6 +45,7 @@ typedef struct connection
 	int			pause_ms;
 	time_t		connecting_since;
 	lws_sorted_usec_list_t timer;
+	lws_sorted_usec_list_t flush_timer;
 } connection;
 
 static connection connections[CONNECTIONS];
@@ -137,6 +138,20 @@ lose(connection *c)
 }
 
 static void
+on_flush(lws_sorted_usec_list_t *timer)
+{
+	connection *c = lws_container_of(timer, connection, flush_timer);
+
+	if (c->wsi)
+		lws_callback_on_writable(c->wsi);
+}
+
+/*
+ * Sends what libpq still holds.  The wish to be called when more can be
+ * written goes by a timer: expressed within the callback for it, as here, it
+ * would be forgotten when that returns.
+ */
+static void
 send_more(connection *c)
 {
 	int			left = PQflush(c->pg);
@@ -144,7 +159,7 @@ send_more(connection *c)
 	if (left < 0)
 		lose(c);
 	else if (left > 0)
-		lws_callback_on_writable(c->wsi);
+		lws_sul_schedule(context, 0, &c->flush_timer, on_flush, 1);
 }
 
 static void

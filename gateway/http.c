@@ -265,15 +265,12 @@ fail_sql(session *s, const PGresult *result)
 	fail(s, status, text, PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), sqlstate);
 }
 
-/* Reads {"rejected": N, "message": …} as PostgreSQL writes it. */
 static void
-answer_otlp(session *s, const char *json)
+answer_otlp(session *s, long rejected, const char *message)
 {
-	const char *at = strstr(json, "\"rejected\": ");
-	long		rejected = at ? strtol(at + 12, NULL, 10) : 0;
 	bool		proto = is_otlp_proto(s);
 
-	otlp_response_body(&s->out, proto, rejected, rejected ? "records that are nested too deep were refused" : "");
+	otlp_response_body(&s->out, proto, rejected, message);
 	answer(s, 200, proto ? "application/x-protobuf" : "application/json");
 }
 
@@ -305,7 +302,7 @@ got_result(void *arg, const PGresult *result)
 	value = PQgetvalue(result, 0, 0);
 	if (s->route->kind == ROUTE_OTLP)
 	{
-		answer_otlp(s, value);
+		answer_otlp(s, strtol(value, NULL, 10), PQgetvalue(result, 0, 1));
 		return;
 	}
 	bytes_add(&s->out, value, (size_t) PQgetlength(result, 0, 0));

@@ -11,7 +11,7 @@ static const route routes[] = {
 	{"GET", "/health", ROUTE_HEALTH, false, no_query, "SELECT stacklens_internal.gateway_health()"},
 	{"GET", "/metrics", ROUTE_TEXT, false, no_query, "SELECT stacklens.metrics()"},
 	{"POST", "/api/ingest/log", ROUTE_INGEST, true, no_query, "SELECT stacklens_internal.gateway_ingest($1)"},
-	{"POST", "/v1/logs", ROUTE_OTLP, true, no_query, "SELECT stacklens_internal.gateway_otlp($1, $2)"},
+	{"POST", "/v1/logs", ROUTE_OTLP, true, no_query, "SELECT rejected, message FROM stacklens.ingest_otlp($1, $2)"},
 	{"GET", "/admin/alerts", ROUTE_JSON, false, alerts_query, "SELECT stacklens_internal.gateway_alerts($1, $2, $3, $4, $5, $6, $7)"},
 	{"GET", "/admin/alerts/{id}", ROUTE_JSON, false, no_query, "SELECT stacklens_internal.gateway_alert($1)"},
 	{"POST", "/admin/alerts/{id}/acknowledge", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_change($1, 'acknowledged', $2)"},

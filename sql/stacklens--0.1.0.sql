@@ -313,9 +313,11 @@ END
 $$;
 SELECT stacklens_internal.make_log_partitions(join_extension => false);
 
-CREATE FUNCTION stacklens_internal.ingest(body bytea, format text) RETURNS bigint[]
+CREATE FUNCTION stacklens_internal.ingest_message(body bytea, format text, OUT ids bigint[], OUT refused bigint, OUT reason text)
 	AS 'MODULE_PATHNAME', 'stacklens_ingest' LANGUAGE C STRICT;
-COMMENT ON FUNCTION stacklens_internal.ingest IS 'Stores the records of one message, all or none; gives their ids';
+COMMENT ON FUNCTION stacklens_internal.ingest_message IS 'Stores the records of one message; OTLP''s may be refused one by one, those of other formats all or none';
+CREATE FUNCTION stacklens_internal.ingest(body bytea, format text) RETURNS bigint[] LANGUAGE sql STRICT
+	RETURN (SELECT m.ids FROM stacklens_internal.ingest_message(body, format) m);
 
 CREATE FUNCTION stacklens.ingest(record jsonb) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -353,12 +355,12 @@ BEGIN
 	IF kind = 'application/x-protobuf' AND length(body) = 0 THEN
 		accepted := 0;			-- a request without records is a request
 	ELSE
-		accepted := cardinality(stacklens_internal.ingest(body,
-			CASE kind WHEN 'application/json' THEN 'otlp_json' ELSE 'otlp_proto' END));
+		SELECT cardinality(m.ids), m.refused, m.reason INTO accepted, rejected, message
+		FROM stacklens_internal.ingest_message(body, CASE kind WHEN 'application/json' THEN 'otlp_json' ELSE 'otlp_proto' END) m;
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION stacklens.ingest_otlp IS 'Takes in an OTLP ExportLogsServiceRequest (JSON or protobuf, by content type), whole or not at all';
+COMMENT ON FUNCTION stacklens.ingest_otlp IS 'Takes in an OTLP ExportLogsServiceRequest (JSON or protobuf, by content type); a record that can''t be taken is counted in rejected, with the reason';
 
 -- The evaluator's place in the inbox: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
@@ -869,8 +871,6 @@ BEGIN ATOMIC
 END;
 CREATE FUNCTION stacklens_internal.gateway_ingest(body bytea) RETURNS jsonb LANGUAGE sql
 	RETURN jsonb_build_object('accepted', cardinality(stacklens_internal.ingest(body, 'json')));
-CREATE FUNCTION stacklens_internal.gateway_otlp(body bytea, content_type text) RETURNS jsonb LANGUAGE sql
-	RETURN (SELECT to_jsonb(o) FROM stacklens.ingest_otlp(body, content_type) o);
 CREATE FUNCTION stacklens_internal.gateway_alerts(max_rows int, since timestamptz, wanted_status text, wanted_severity text,
 	wanted_service text, wanted_rule text, q text) RETURNS jsonb LANGUAGE sql STABLE
 BEGIN ATOMIC

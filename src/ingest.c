@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -82,7 +83,7 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-/* ingest(body bytea, format text) → ids of the stored records. */
+/* ingest_message(body bytea, format text) → ids of the stored records, how many were refused, and why. */
 Datum
 stacklens_ingest(PG_FUNCTION_ARGS)
 {
@@ -94,6 +95,9 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	sl_format	format;
 	sl_error	err;
 	Datum	   *stored;
+	Datum		result[3] = {0};
+	bool		nulls[3] = {0};
+	TupleDesc	desc;
 
 	if (!sl_format_from_name((sl_str) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &format))
 		ereport(ERROR,
@@ -117,5 +121,12 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	for (size_t i = 0; i < records.n; i++)
 		stored[i] = Int64GetDatum(store(plan, &records.v[i], &arena));
 	SPI_finish();
-	PG_RETURN_ARRAYTYPE_P(construct_array(stored, (int) records.n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result[0] = PointerGetDatum(construct_array(stored, (int) records.n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	result[1] = Int64GetDatum((int64) records.refused);
+	nulls[2] = records.refused == 0;
+	if (records.refused > 0)
+		result[2] = CStringGetTextDatum(records.refusal->message);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, result, nulls)));
 }

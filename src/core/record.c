@@ -135,6 +135,25 @@ sl_records_add(sl_arena *arena, sl_records *records)
 	return record;
 }
 
+void
+sl_records_restore(sl_records *records, const sl_records *before)
+{
+	records->n = before->n;
+	records->refused = before->refused;
+	records->refusal = before->refusal;
+}
+
+void
+sl_records_refuse(sl_arena *arena, sl_records *records, const sl_error *err)
+{
+	sl_error   *copy = sl_alloc(arena, sizeof(*copy));
+
+	*copy = *err;
+	records->refusal = copy;
+	records->refused++;
+	records->n--;
+}
+
 sl_value *
 sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
 {

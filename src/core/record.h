@@ -95,6 +95,8 @@ typedef struct sl_records
 	sl_record  *v;
 	size_t		n;
 	size_t		cap;
+	size_t		refused;		/* records of a good message that could not be taken */
+	const sl_error *refusal;	/* why, of the last one */
 } sl_records;
 
 extern const char *const sl_known_name[SL_KNOWN_TEXTS];
@@ -107,6 +109,12 @@ extern sl_str sl_field_name(sl_str name);
 
 /* The first value under a field's name as text; p == NULL where missing. */
 extern sl_str sl_record_text(sl_arena *arena, const sl_record *record, sl_str name);
+
+/* Takes back what was added since a copy of the list was made. */
+extern void sl_records_restore(sl_records *records, const sl_records *before);
+
+/* Takes the last record away again, for the reason given. */
+extern void sl_records_refuse(sl_arena *arena, sl_records *records, const sl_error *err);
 
 extern sl_record *sl_records_add(sl_arena *arena, sl_records *records);
 extern sl_value *sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name);

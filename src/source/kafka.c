@@ -643,7 +643,7 @@ static bool
 decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 {
 	MemoryContext context = CurrentMemoryContext;
-	size_t		before = batch->records.n;
+	const sl_records before = batch->records;
 	volatile bool ok = true,
 				fits = true;
 	rd_kafka_timestamp_type_t type;
@@ -663,7 +663,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 			PG_RE_THROW();
 		FlushErrorState();
 		ok = false;
-		fits = before == 0 && batch->n_dead == 0;
+		fits = before.n == 0 && batch->n_dead == 0;
 		sl_fail(&err, SL_LIMIT_EXCEEDED, "%s", error->message);
 		/* room for what is said of it; the batch ends here */
 		batch->arena->limit = 0;
@@ -674,12 +674,18 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	if (ok)
 	{
 		/* Kafka's own time is when the message was taken in */
-		for (size_t i = before; i < batch->records.n; i++)
+		for (size_t i = before.n; i < batch->records.n; i++)
 			if (!batch->records.v[i].timestamp && !batch->records.v[i].observed)
 				batch->records.v[i].observed = Max(rd_kafka_message_timestamp(message, &type), 0) * 1000000;
-		return true;
+		/* some of its records could not be taken: the message is kept, and says so */
+		if (batch->records.refused == before.refused)
+			return true;
+		err = *batch->records.refusal;
+		sl_error_detail(&err, "Of its records, %zu were refused and %zu taken.",
+						batch->records.refused - before.refused, batch->records.n - before.n);
 	}
-	batch->records.n = before;
+	else
+		sl_records_restore(&batch->records, &before);
 	if (fits)
 	{
 		sl_buf		origin;

@@ -383,22 +383,25 @@ test_depth(void)
 	request = nested_request(SL_MAX_DEPTH);
 	ok(proto(&request) && records.n == 1, "protobuf: %d levels", SL_MAX_DEPTH);
 	request = nested_request(SL_MAX_DEPTH + 1);
-	ok(!proto(&request) && strcmp(err.sqlstate, SL_TOO_COMPLEX) == 0, "protobuf: one more is refused");
+	ok(proto(&request) && records.n == 0 && records.refused == 1, "protobuf: one more is refused");
+	ok(records.refused == 1 && strcmp(records.refusal->sqlstate, SL_TOO_COMPLEX) == 0, "protobuf: and the reason kept");
 	request = nested_request(2000);
-	ok(!proto(&request) && strcmp(err.sqlstate, SL_TOO_COMPLEX) == 0, "protobuf: 2,000 levels");
+	ok(proto(&request) && records.n == 0 && records.refused == 1, "protobuf: 2,000 levels");
 	sl_arena_reset(arena);
 
 	for (int levels = SL_MAX_DEPTH; levels <= 20000; levels = levels == SL_MAX_DEPTH ? levels + 1 : levels * 150)
 	{
 		sl_buf_init(&text, arena, 1024);
-		sl_buf_puts(&text, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":");
+		sl_buf_puts(&text, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"severityNumber\":9},{\"body\":");
 		for (int i = 1; i < levels; i++)
 			sl_buf_puts(&text, "{\"arrayValue\":{\"values\":[");
 		sl_buf_puts(&text, "{\"stringValue\":\"x\"}");
 		for (int i = 1; i < levels; i++)
 			sl_buf_puts(&text, "]}}");
-		sl_buf_puts(&text, "}]}]}]}");
-		is_int(decode(SL_OTLP_JSON, text.p, text.n), levels == SL_MAX_DEPTH, "JSON: %d levels", levels);
+		sl_buf_puts(&text, "},{\"severityNumber\":17}]}]}]}");
+		ok(decode(SL_OTLP_JSON, text.p, text.n), "JSON: %d levels between two good records", levels);
+		ok(records.n == (levels == SL_MAX_DEPTH ? 3 : 2) && records.refused == (levels != SL_MAX_DEPTH) &&
+		   records.v[records.n - 1].severity == 17, "JSON: the good ones are taken");
 	}
 	sl_arena_reset(arena);
 }

@@ -117,8 +117,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (done)
 		check_records(arena, &records);
 	if (oracle && !done)
-		CHECK(strcmp(err.sqlstate, SL_TOO_COMPLEX) == 0 || odd_field(&oracle->base));
-	else if (oracle)
+		CHECK(odd_field(&oracle->base));
+	/* records that are too deep are left out: then there is nothing to compare by number */
+	else if (oracle && records.refused == 0)
 	{
 		bool		canonical = oracle__request__get_packed_size(oracle) == n;
 		size_t		at = 0;

@@ -58,7 +58,7 @@ bool
 sl_decode(sl_format format, const char *data, size_t n,
 		  sl_arena *arena, sl_records *records, sl_error *err)
 {
-	size_t		before = records->n;
+	const sl_records before = *records;
 	bool		ok = false;
 
 	memset(err, 0, sizeof(*err));
@@ -89,7 +89,7 @@ sl_decode(sl_format format, const char *data, size_t n,
 			break;
 	}
 	if (!ok)
-		records->n = before;
+		sl_records_restore(records, &before);
 	return ok;
 }
 

@@ -760,7 +760,13 @@ walk_scope_logs(context &c, ondemand::object object, sl_resource *resource)
 				record->resource = resource;
 				if (c.repaired)
 					record->notes |= SL_NOTE_TEXT;
-				return walk_log_record(c, item, record);
+				if (walk_log_record(c, item, record))
+					return true;
+				/* a record that is too deep is no reason to refuse the others */
+				if (strcmp(c.err->sqlstate, SL_TOO_COMPLEX) != 0)
+					return false;
+				sl_records_refuse(c.arena, c.records, c.err);
+				return true;
 			});
 		if (sl_str_is(key, "scope"))
 		{
@@ -1030,7 +1036,7 @@ sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 			   sl_arena *arena, sl_records *records, sl_error *err)
 {
 	context		c = {arena, err, records, nullptr, 0, false};
-	size_t		before = records->n;
+	const sl_records before = *records;
 
 	if (n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0)
 		data += 3, n -= 3;
@@ -1041,10 +1047,10 @@ sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 
 		if (result == outcome::done)
 			return true;
-		records->n = before;
+		sl_records_restore(records, &before);
 		if (result == outcome::more && !otlp && walk_lines(c, text, c.n))
 			return true;
-		records->n = before;
+		sl_records_restore(records, &before);
 		if (strcmp(err->sqlstate, "22021") != 0)
 			return false;
 	}

@@ -405,7 +405,12 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 
 			record->resource = resource;
 			if (!walk_log_record(w, inner, record))
-				return false;
+			{
+				/* a record that is too deep is no reason to refuse the others */
+				if (strcmp(w->err->sqlstate, SL_TOO_COMPLEX) != 0)
+					return false;
+				sl_records_refuse(w->arena, records, w->err);
+			}
 		}
 	}
 	while (scope.p < scope.end)
@@ -506,7 +511,7 @@ sl_decode_otlp_proto(const char *data, size_t n, sl_arena *arena, sl_records *re
 {
 	walk		w = {.arena = arena,.err = err,.start = (const unsigned char *) data};
 	cursor		c = {w.start, w.start + n};
-	size_t		before = records->n;
+	const sl_records before = *records;
 
 	while (c.p < c.end)
 	{
@@ -517,25 +522,25 @@ sl_decode_otlp_proto(const char *data, size_t n, sl_arena *arena, sl_records *re
 
 		if (!read_tag(&c, &field, &wire))
 		{
-			records->n = before;
+			sl_records_restore(records, &before);
 			return bad(&w, at, "malformed field");
 		}
 		if (field == 1 && wire == WIRE_BYTES)
 		{
 			if (!read_bytes(&c, &inner))
 			{
-				records->n = before;
+				sl_records_restore(records, &before);
 				return bad(&w, at, "length runs past the end of the message");
 			}
 			if (!walk_resource_logs(&w, inner, records))
 			{
-				records->n = before;
+				sl_records_restore(records, &before);
 				return false;
 			}
 		}
 		else if (!skip(&c, wire))
 		{
-			records->n = before;
+			sl_records_restore(records, &before);
 			return bad(&w, at, "truncated field");
 		}
 	}
