@@ -29,9 +29,10 @@ OBJS = $(CORE) \
 
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(STACKLENS_VERSION)"'
-PG_CFLAGS = $(WARNINGS) -Wno-declaration-after-statement
-PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti
-SHLIB_LINK = $(CORE_LIBS) -lrdkafka
+PG_CFLAGS = $(WARNINGS) -Wno-declaration-after-statement -fno-semantic-interposition
+PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti -fno-semantic-interposition
+# calls within the library are not looked up by name
+SHLIB_LINK = -Wl,-Bsymbolic-functions $(CORE_LIBS) -lrdkafka
 
 REGRESS = $(notdir $(basename $(wildcard sql/[0-9]*.sql)))
 REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/tmp_check --temp-config=test/regress.conf \

@@ -67,7 +67,7 @@ extern sl_source *sl_kafka_open(const char *name);
 #define SL_STORE_EVERY 1000
 
 /* Records of one batch, and bytes of its messages. */
-#define SL_BATCH_RECORDS 10000
+#define SL_BATCH_RECORDS 1000
 #define SL_BATCH_BYTES ((size_t) sl_work_mem * 1024 / 4)
 
 /* Adds a message that can't be decoded; payload must live as long as the batch. */
