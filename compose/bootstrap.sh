@@ -59,11 +59,21 @@ find_state() {
 bin() { "$pg_config" --bindir; }
 conninfo() { echo "host=$run dbname=stacklens user=stacklens"; }
 sql() { as_server "$(bin)/psql" -X -q -At -v ON_ERROR_STOP=1 "$(conninfo)" "$@"; }
-postgres_runs() { as_server "$(bin)/pg_ctl" -D "$data" status >/dev/null 2>&1; }
+# Is a process there, and more than a dead one that its parent hasn't seen yet?
+alive() {						# PID NAME
+	local is
+	is=$(ps -o stat=,comm= -p "${1:-0}" 2>/dev/null) || return 1
+	case "$is" in
+		Z*) return 1 ;;
+		*" $2"*) return 0 ;;
+		*) return 1 ;;
+	esac
+}
+postgres_runs() { alive "$(as_server head -n 1 "$data/postmaster.pid" 2>/dev/null)" postgres; }
 gateway_pid() {
 	local pid
 	pid=$(as_server cat "$run/gateway.pid" 2>/dev/null) || return 1
-	[ -n "$pid" ] && [ "$(as_server cat "/proc/$pid/comm" 2>/dev/null)" = stacklens-gatew ] && echo "$pid"
+	alive "$pid" stacklens-gatew && echo "$pid"
 }
 wait_until() {					# SECONDS COMMAND…
 	local deadline=$((SECONDS + $1))
@@ -276,11 +286,13 @@ logs() {
 	as_server tail -n 50 -F "${files[@]}"
 }
 
+gateway_gone() { ! gateway_pid >/dev/null; }
+
 stop_gateway() {
 	local pid
 	pid=$(gateway_pid) || return 0
 	as_server kill "$pid" 2>/dev/null || return 0
-	wait_until 10 bash -c "! kill -0 $pid 2>/dev/null" || as_server kill -9 "$pid" 2>/dev/null || true
+	wait_until 10 gateway_gone || as_server kill -9 "$pid" 2>/dev/null || true
 }
 
 stop_postgres() { as_server "$(bin)/pg_ctl" -w -t 60 -D "$data" -m fast stop >/dev/null; }

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(gcc g++ make perl libc6-dev
 	postgresql-15 postgresql-client-15 postgresql-server-dev-15 libpq-dev
 	librdkafka-dev libsimdjson-dev libyaml-dev libxxhash-dev libwebsockets-dev zlib1g-dev
-	curl jq)
+	curl jq procps)
 
 missing=()
 if command -v dpkg-query >/dev/null; then
