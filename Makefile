@@ -37,7 +37,7 @@ SHLIB_LINK = -Wl,-Bsymbolic-functions $(CORE_LIBS) -lrdkafka
 REGRESS = $(notdir $(basename $(wildcard sql/[0-9]*.sql)))
 REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/tmp_check --temp-config=test/regress.conf \
 	--encoding=UTF8 --no-locale
-EXTRA_CLEAN = stacklens-rule stacklens-gateway tmp_check results src/cli/*.o gateway/*.o
+EXTRA_CLEAN = stacklens-rule stacklens-gateway tmp_check test/tmp results src/cli/*.o gateway/*.o
 
 # the hot path: -O3 is worth 10-20 % there (bench/decode)
 $(CORE): private override CFLAGS += -O3

@@ -2,5 +2,5 @@
 pg_bin=/usr/lib/postgresql/15/bin
 pgxs=/usr/lib/postgresql/15/lib/pgxs/src
 export PERL5LIB="$here/test/lib:$pgxs/test/perl" PG_REGRESS="$pgxs/test/regress/pg_regress" PATH="$pg_bin:$PATH"
-export TESTDIR="$here/tmp_check/tap" TESTDATADIR="$here/tmp_check/tap/data" TESTLOGDIR="$here/tmp_check/tap/log"
+export TESTDIR="$here/test/tmp/tap" TESTDATADIR="$here/test/tmp/tap/data" TESTLOGDIR="$here/test/tmp/tap/log"
 mkdir -p "$TESTDIR"
