@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use File::Temp ();
 use JSON::PP qw(encode_json);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,7 +18,9 @@ my $server = StackLens::Server->new('browser');
 $server->sql(q{SELECT stacklens.create_rule('PRICE_MISSING', match => '{"error_code": "PRICE_MISSING"}', severity => 'high')});
 $server->sql(q{SELECT stacklens.create_rule('NOISE', match => '{"kind": "noise"}', severity => 'low')});
 my $gateway = $server->gateway;
-my $browser = StackLens::Browser->new(dir => PostgreSQL::Test::Utils::tempdir());
+# a short path: Chromium keeps sockets there
+my $profile = File::Temp->newdir;
+my $browser = StackLens::Browser->new(dir => "$profile");
 my $shots = $ENV{STACKLENS_SCREENSHOTS};
 
 $browser->goto($gateway->url('/'));
