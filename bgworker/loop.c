@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct watch
@@ -77,6 +78,15 @@ sl_loop_remove(int fd)
 			epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 			watches[i].fd = -1;
 		}
+}
+
+int64
+sl_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 bool

@@ -9,18 +9,17 @@
 #include "worker.h"
 
 #include "executor/spi.h"
-#include "utils/timestamp.h"
 
 /* ms */
 #define UPDATED_EVERY 1000
 
-static TimestampTz updated_at;
+static int64 updated_at;
 
 static int
 step(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool		with_updated = TimestampDifferenceExceeds(updated_at, now, UPDATED_EVERY);
+	int64		now = sl_now_ms();
+	bool		with_updated = now - updated_at >= UPDATED_EVERY;
 	bool		isnull;
 	int64		left;
 
@@ -35,7 +34,7 @@ step(void)
 		updated_at = now;
 	/* what waits for its second is due when that is over */
 	if (left > 0)
-		return Max(1, UPDATED_EVERY - (int) TimestampDifferenceMilliseconds(updated_at, GetCurrentTimestamp()));
+		return (int) Max(1, updated_at + UPDATED_EVERY - sl_now_ms());
 	return 1000;
 }
 

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
@@ -24,6 +25,7 @@
 
 static ProcessUtility_hook_type previous_hook;
 static bool holding;
+static SubTransactionId held_in;	/* the subtransaction that took the hold */
 
 static void
 release(void)
@@ -50,6 +52,16 @@ release_at_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		release();
+}
+
+/* A command that failed within a savepoint holds nobody any longer. */
+static void
+release_at_subabort(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && holding && subid == held_in)
+		release();
+	else if (event == SUBXACT_EVENT_COMMIT_SUB && holding && subid == held_in)
+		held_in = parent;
 }
 
 /* Tells all workers to leave; the number that haven't yet. */
@@ -89,6 +101,7 @@ hold(void)
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 	sl_shared_state->holds++;
 	holding = true;
+	held_in = GetCurrentSubTransactionId();
 	LWLockRelease(sl_shared_state->lock);
 	dismiss(true);
 	for (int waited = 0; dismiss(false) > 0 && waited < PATIENCE; waited += 10)
@@ -99,10 +112,28 @@ hold(void)
 	}
 }
 
+/*
+ * Is it the database of the workers, and may this user do such things to it?
+ * Who may not is told so by the command itself, and stops nobody.
+ */
 static bool
 ours(const char *database)
 {
-	return database && strcmp(database, sl_database) == 0;
+	Oid			oid;
+
+	if (!database || strcmp(database, sl_database) != 0)
+		return false;
+	oid = get_database_oid(database, true);
+	/* one that is about to get our name is anybody's */
+	return !OidIsValid(oid) || sl_owns_database(oid);
+}
+
+static bool
+owns_extension(void)
+{
+	Oid			oid = get_extension_oid("stacklens", true);
+
+	return OidIsValid(oid) && sl_owns_extension(oid);
 }
 
 static bool
@@ -141,10 +172,10 @@ wants_hold(Node *statement)
 				return false;
 			foreach(cell, ((DropStmt *) statement)->objects)
 				if (strcmp(strVal(lfirst(cell)), "stacklens") == 0)
-					return true;
+					return owns_extension();
 			return false;
 		case T_AlterExtensionStmt:
-			return strcmp(((AlterExtensionStmt *) statement)->extname, "stacklens") == 0 && sl_has_workers();
+			return strcmp(((AlterExtensionStmt *) statement)->extname, "stacklens") == 0 && sl_has_workers() && owns_extension();
 		default:
 			return false;
 	}
@@ -170,4 +201,5 @@ sl_utility_init(void)
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = utility_hook;
 	RegisterXactCallback(release_at_end, NULL);
+	RegisterSubXactCallback(release_at_subabort, NULL);
 }

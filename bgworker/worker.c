@@ -128,6 +128,9 @@ sl_worker_start(Datum arg, sl_kind kind)
 	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
 	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -204,9 +207,12 @@ set_state(sl_state state)
 	LWLockRelease(sl_shared_state->lock);
 }
 
-/* One step; on error the pause that it asks for, negative. */
+/*
+ * One step; on error the pause that it asks for, negative.  *gone: what it
+ * works on isn't there, so perhaps the extension isn't.
+ */
 static int
-try_step(int (*step) (void), int failures, MemoryContext context)
+try_step(int (*step) (void), int failures, MemoryContext context, bool *gone)
 {
 	volatile int wait = 0;
 
@@ -227,6 +233,8 @@ try_step(int (*step) (void), int failures, MemoryContext context)
 		FlushErrorState();
 		sl_worker_error("%s: %s%s%s", unpack_sql_state(error->sqlerrcode), error->message,
 						error->detail ? "; " : "", error->detail ? error->detail : "");
+		*gone = error->sqlerrcode == ERRCODE_UNDEFINED_TABLE || error->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION ||
+			error->sqlerrcode == ERRCODE_UNDEFINED_SCHEMA;
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 		pause = Min(pause, RETRY_MAX);
@@ -247,18 +255,21 @@ sl_worker_run(int (*step) (void), void (*leave) (void))
 	while (go_on)
 	{
 		int			wait;
+		bool		gone = false;
 
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
-		wait = try_step(step, failures, context);
+		wait = try_step(step, failures, context, &gone);
+		if (gone)
+			check_extension();
 		if (wait < 0)
 		{
-			TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -wait);
+			int64		until = sl_now_ms() - wait;
 
 			failures++;
 			set_state(SL_RETRYING);
-			while (go_on && GetCurrentTimestamp() < until)
-				go_on = sl_loop_wait(Max(1, (int) TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)));
+			while (go_on && sl_now_ms() < until)
+				go_on = sl_loop_wait((int) Max(1, until - sl_now_ms()));
 			continue;
 		}
 		if (failures > 0 || sl_my_slot->failures > 0)

@@ -57,6 +57,9 @@ extern void sl_loop_remove(int fd);
  */
 extern bool sl_loop_wait(int timeout_ms);
 
+/* ms of a clock that never steps, for intervals. */
+extern int64 sl_now_ms(void);
+
 /* True once the process shall end: to be asked in long work between waits. */
 extern bool sl_shutdown_requested(void);
 

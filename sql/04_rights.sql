@@ -23,6 +23,8 @@ SELECT count(*) > 0 AS reads FROM stacklens.alerts;
 SELECT count(*) > 0 AS reads FROM stacklens.health();
 SELECT count(*) > 0 AS reads FROM stacklens.stat_workers;
 SELECT count(*) > 0 AS reads FROM stacklens.stat_sources;
+SELECT state, lag >= 0 AS lag FROM stacklens.stat_sources;
+SELECT count(*) AS reads FROM stacklens.gaps;
 SELECT count(*) AS reads FROM stacklens.sources;
 SELECT name FROM stacklens.match_rules('{"error_code": "PRICE_MISSING"}');
 SELECT stacklens.metrics() LIKE '%stacklens_alerts{status="open"}%# EOF%' AS metrics;

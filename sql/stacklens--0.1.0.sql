@@ -400,7 +400,19 @@ CREATE TABLE stacklens_internal.sources (
 	paused boolean NOT NULL DEFAULT false,
 	version bigint NOT NULL DEFAULT 1,
 	incarnation uuid NOT NULL,
+	adopted_from uuid,			-- the database that a restored dump came from: its tags in Kafka are ours
 	created_at timestamptz NOT NULL DEFAULT now()
+);
+-- What Kafka had deleted before it was read.
+CREATE TABLE stacklens_internal.gaps (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	source text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	from_offset bigint NOT NULL,
+	to_offset bigint NOT NULL,
+	reason text NOT NULL
 );
 -- Moved in the transaction of the effects; see src/source/kafka.c.
 CREATE TABLE stacklens_internal.positions (
@@ -513,6 +525,10 @@ CREATE VIEW stacklens.positions AS
 		   greatest(p.high_watermark - p.next_offset, 0) AS lag, p.owner, p.updated_at
 	FROM stacklens_internal.positions p;
 COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated';
+
+CREATE VIEW stacklens.gaps AS
+	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason FROM stacklens_internal.gaps g;
+COMMENT ON VIEW stacklens.gaps IS 'What a source could not read, because Kafka had it no longer: offsets from (inclusive) and to (exclusive)';
 
 -- Alerts ---------------------------------------------------------------------
 -- What operators change and what evaluators count are different rows, so that
@@ -714,7 +730,7 @@ CREATE VIEW stacklens.stat_workers AS
 	FROM stacklens_internal.workers() w;
 COMMENT ON VIEW stacklens.stat_workers IS 'The background workers: state, what they wait for, and the last error of each';
 
-CREATE FUNCTION stacklens_internal.inbox_lag() RETURNS bigint LANGUAGE plpgsql STABLE
+CREATE FUNCTION stacklens_internal.inbox_lag() RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	place xid8;
@@ -806,6 +822,13 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
+	SELECT count(*) INTO n FROM stacklens.gaps g WHERE g.at > now() - interval '1 day';
+	IF n > 0 THEN
+		part := 'gaps'; value := n || ' in 24 h'; status := 'warning'; warning := '> 0'; critical := NULL;
+		hint := 'Kafka deleted records before they were read: SELECT * FROM stacklens.gaps; tells which. Raise the topic''s retention.';
+		RETURN NEXT;
+	END IF;
+
 	SELECT count(*) INTO n FROM stacklens.dead_letters;
 	part := 'dead letters'; value := n::text; warning := '> 0'; critical := NULL;
 	status := CASE n WHEN 0 THEN 'ok' ELSE 'warning' END;
@@ -851,7 +874,8 @@ DECLARE
 	n bigint;
 BEGIN
 	PERFORM stacklens_internal.require_workers('taking over a restored copy');
-	UPDATE stacklens_internal.sources s SET incarnation = stacklens_internal.incarnation(), version = s.version + 1
+	UPDATE stacklens_internal.sources s SET incarnation = stacklens_internal.incarnation(), adopted_from = s.incarnation,
+		version = s.version + 1
 	WHERE s.incarnation <> stacklens_internal.incarnation();
 	GET DIAGNOSTICS n = ROW_COUNT;
 	PERFORM stacklens_internal.wake('maintainer');
@@ -945,7 +969,7 @@ BEGIN
 	GRANT stacklens_reader TO stacklens_operator;
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
-		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources TO stacklens_reader;
+		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps TO stacklens_reader;
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation() TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb) TO stacklens_reader;
@@ -966,6 +990,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stacklens, stacklens_internal FROM PUBLIC;
 SELECT pg_extension_config_dump('stacklens_internal.rules', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');
 SELECT pg_extension_config_dump('stacklens_internal.positions', '');
+SELECT pg_extension_config_dump('stacklens_internal.gaps', '');
+SELECT pg_extension_config_dump('stacklens_internal.gaps_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.alerts', '');
 SELECT pg_extension_config_dump('stacklens_internal.alert_tallies', '');
 SELECT pg_extension_config_dump('stacklens.alert_samples', '');

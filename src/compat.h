@@ -29,6 +29,19 @@
 #define sl_wait_event(name) ((void) (name), PG_WAIT_EXTENSION)
 #endif
 
+/* 16: owners of objects are asked for in one way. */
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#if PG_VERSION_NUM >= 160000
+#define sl_owns_database(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
+#define sl_owns_extension(oid) object_ownercheck(ExtensionRelationId, (oid), GetUserId())
+#else
+#define sl_owns_database(oid) pg_database_ownercheck((oid), GetUserId())
+#define sl_owns_extension(oid) pg_extension_ownercheck((oid), GetUserId())
+#endif
+
 /* 18: functions that don't return say so in front. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn _Noreturn

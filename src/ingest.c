@@ -11,6 +11,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(stacklens_ingest);
@@ -55,6 +56,7 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	int64		when = record->timestamp ? record->timestamp : record->observed;
 	sl_buf		json;
 	bool		isnull;
+	int64		id;
 
 	values[0] = TimestampTzGetDatum(when ? sl_timestamptz(when) : GetCurrentTransactionStartTimestamp());
 	nulls[1] = record->observed ? ' ' : 'n';
@@ -80,7 +82,9 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	}
 	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not store a log record");
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return id;
 }
 
 /* ingest_message(body bytea, format text) → ids of the stored records, how many were refused, and why. */
@@ -88,7 +92,10 @@ Datum
 stacklens_ingest(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
+	static sl_arena row_arena;
 	static SPIPlanPtr plan;
+	MemoryContext row_context,
+				old_context;
 	bytea	   *body = PG_GETARG_BYTEA_PP(0);
 	text	   *name = PG_GETARG_TEXT_PP(1);
 	sl_records	records = {0};
@@ -107,6 +114,7 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	sl_server_arena(&arena);
 	if (!sl_decode(format, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &arena, &records, &err))
 		sl_ereport(&err);
+	sl_server_arena(&row_arena);
 	stored = palloc((records.n + 1) * sizeof(Datum));
 	SPI_connect();
 	if (!plan)
@@ -118,8 +126,16 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the statement that stores log records");
 	}
+	/* what a row needs is given back before the next: a message may hold 100,000 */
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "stacklens row", ALLOCSET_SMALL_SIZES);
+	old_context = MemoryContextSwitchTo(row_context);
 	for (size_t i = 0; i < records.n; i++)
-		stored[i] = Int64GetDatum(store(plan, &records.v[i], &arena));
+	{
+		stored[i] = Int64GetDatum(store(plan, &records.v[i], &row_arena));
+		MemoryContextReset(row_context);
+		sl_arena_reset(&row_arena);
+	}
+	MemoryContextSwitchTo(old_context);
 	SPI_finish();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -48,8 +48,8 @@ typedef struct inbox
 	int64		revision;		/* of the stored place */
 	bool		dirty;			/* at is not stored */
 	uint64		records;		/* judged since it was stored */
-	TimestampTz stored_at;
-	TimestampTz taken_at;
+	int64		stored_at;		/* these by sl_now_ms */
+	int64		taken_at;
 } inbox;
 
 static const char page_query[] =
@@ -103,13 +103,13 @@ static bool
 inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 {
 	inbox	   *in = (inbox *) source;
-	TimestampTz now = GetCurrentTimestamp();
-	long		since = TimestampDifferenceMilliseconds(in->taken_at, now);
+	int64		now = sl_now_ms();
+	int64		since = now - in->taken_at;
 
 	*wait_ms = 1000;
 	if (in->at.exhausted && since < COALESCE)
 	{
-		*wait_ms = COALESCE - (int) since;
+		*wait_ms = (int) (COALESCE - since);
 		return false;
 	}
 	in->taken_at = now;
@@ -307,9 +307,8 @@ inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 	inbox	   *in = (inbox *) source;
 	Datum		values[7];
 
-	if (batch->records.n == 0 && !in->dirty)
-		return false;			/* an idle inbox writes nothing */
-	if (!effects && !TimestampDifferenceExceeds(in->stored_at, GetCurrentTimestamp(), SL_STORE_EVERY))
+	/* an idle inbox writes nothing */
+	if (!effects && ((batch->records.n == 0 && !in->dirty) || sl_now_ms() - in->stored_at < SL_STORE_EVERY))
 		return false;
 	if (!plan)
 	{
@@ -348,7 +347,7 @@ inbox_settled(sl_source *source, sl_batch *batch, bool stored)
 	if (stored)
 	{
 		in->revision++;
-		in->stored_at = GetCurrentTimestamp();
+		in->stored_at = sl_now_ms();
 		in->records = 0;
 		in->dirty = false;
 	}

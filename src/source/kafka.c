@@ -21,9 +21,15 @@
  *		nothing committed								the table holds; without a
  *														row the source starts
  *
- * So an assignment goes through stages, each of which waits for an answer
- * that arrives in the loop: NONE → ASKED → (COMMITTING) → COMMITTED → READING.  Rebalance
- * callbacks only note what librdkafka wants; it waits for our assign().
+ * Before the group is joined at all, its tags are looked at: joining disturbs
+ * whoever owns it.  Then an assignment goes through stages, each of which
+ * waits for an answer that arrives in the loop:
+ *
+ *		UNCHECKED → CHECKING → NONE → ASKED → (COMMITTING) → COMMITTED → READING
+ *
+ * Rebalance callbacks only note what librdkafka wants; it waits for our
+ * assign().  Questions carry the number of the rebalance that they belong to:
+ * an answer to an older one is passed over.
  *
  * Everything of librdkafka's arrives by one queue, whose descriptor wakes the
  * worker's loop; replies to our questions by a second.  Its threads start
@@ -38,6 +44,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -52,11 +59,15 @@
 /* ms */
 #define COMMIT_EVERY 200
 #define ASK_EVERY 500
-#define CLOSE_DEADLINE 3000
+#define REFUSED_ASK_EVERY 60000
+#define TROUBLE_LASTS 20000
+#define CLOSE_DEADLINE 2000
 #define WATERMARK_TIMEOUT 1000
 
 typedef enum stage
 {
+	UNCHECKED,					/* whose group is it? */
+	CHECKING,
 	NONE,						/* nothing is assigned */
 	ASKED,						/* the committed offsets are asked for */
 	COMMITTING,					/* an adopted reset is being committed */
@@ -71,7 +82,9 @@ typedef struct partition
 	int64		taken;			/* and this with the batch in hand */
 	int64		stored;			/* what the table says */
 	int64		committed;		/* what Kafka was told last */
+	int64		first;			/* where a source without a position starts; -1 unknown */
 	char	   *tag;			/* committed metadata, while being asked */
+	bool		out_of_range;	/* Kafka has no longer what comes next */
 } partition;
 
 typedef struct kafka
@@ -82,6 +95,7 @@ typedef struct kafka
 	char	   *group;
 	char	   *owner;			/* of the positions: this process, this start */
 	char	   *incarnation;
+	char	   *adopted;		/* the incarnation that a restored dump came from, or "" */
 	int			term;
 	bool		start_latest;
 	sl_format	format;
@@ -102,9 +116,12 @@ typedef struct kafka
 	size_t		n_messages;
 	size_t		first;			/* those before it belong to the batch before */
 	size_t		used;
-	TimestampTz stored_at;
-	TimestampTz committed_at;
-	TimestampTz ask_after;		/* a question that failed is not repeated before */
+	int64		stored_at;		/* these by sl_now_ms */
+	int64		committed_at;
+	int64		ask_after;		/* a question that failed is not repeated before */
+	int64		trouble_at;
+	intptr_t	rebalances;		/* how many there were; questions carry it */
+	bool		closed;
 	bool		changed;		/* partitions moved since they were stored */
 	char		trouble[400];	/* what librdkafka last complained of */
 } kafka;
@@ -130,16 +147,28 @@ rebalance_cb(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
 		rd_kafka_topic_partition_list_destroy(k->offered);
 	k->offered = NULL;
 	k->revoked = true;
+	k->rebalances++;
 	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
 		k->offered = rd_kafka_topic_partition_list_copy(list);
+}
+
+static void complain(kafka *k, const char *format, ...) pg_attribute_printf(2, 3);
+
+static void
+complain(kafka *k, const char *format, ...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(k->trouble, sizeof(k->trouble), format, args);
+	va_end(args);
+	k->trouble_at = sl_now_ms();
 }
 
 static void
 error_cb(rd_kafka_t *client, int err, const char *reason, void *arg)
 {
-	kafka	   *k = arg;
-
-	snprintf(k->trouble, sizeof(k->trouble), "%s: %s", rd_kafka_err2name(err), reason);
+	complain(arg, "%s: %s", rd_kafka_err2name(err), reason);
 }
 
 static void
@@ -217,7 +246,7 @@ commit_offsets(kafka *k)
 		for (int i = 0; i < k->n_partitions; i++)
 			k->partitions[i].committed = k->partitions[i].stored;
 	rd_kafka_topic_partition_list_destroy(list);
-	k->committed_at = GetCurrentTimestamp();
+	k->committed_at = sl_now_ms();
 }
 
 /*
@@ -234,7 +263,7 @@ store_positions(kafka *k)
 			   *new = palloc(k->n_partitions * sizeof(Datum)),
 			   *high = palloc(k->n_partitions * sizeof(Datum));
 	Datum		values[7];
-	int			n = k->n_partitions;
+	int			n = 0;
 
 	if (!plan)
 	{
@@ -249,19 +278,23 @@ store_positions(kafka *k)
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the statement that stores positions");
 	}
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < k->n_partitions; i++)
 	{
 		partition  *p = &k->partitions[i];
 		int64_t		low,
 					end;
 
+		if (p->taken == p->stored)
+			continue;
 		if (rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end < p->taken)
 			end = p->taken;
-		ids[i] = Int32GetDatum(p->id);
-		old[i] = Int64GetDatum(p->stored);
-		new[i] = Int64GetDatum(p->taken);
-		high[i] = Int64GetDatum(end);
+		ids[n] = Int32GetDatum(p->id);
+		old[n] = Int64GetDatum(p->stored);
+		new[n] = Int64GetDatum(p->taken);
+		high[n++] = Int64GetDatum(end);
 	}
+	if (n == 0)
+		return;
 	values[0] = CStringGetTextDatum(k->name);
 	values[1] = CStringGetTextDatum(k->topic);
 	values[2] = CStringGetTextDatum(k->owner);
@@ -283,7 +316,7 @@ stored_positions(kafka *k)
 {
 	for (int i = 0; i < k->n_partitions; i++)
 		k->partitions[i].stored = k->partitions[i].next;
-	k->stored_at = GetCurrentTimestamp();
+	k->stored_at = sl_now_ms();
 	k->changed = false;
 }
 
@@ -299,23 +332,31 @@ store_progress(kafka *k)
 	stored_positions(k);
 }
 
-/* Stage NONE → ASKED. */
+/*
+ * Asks for the group's committed offsets: of the partitions offered (NONE →
+ * ASKED), or of all (UNCHECKED → CHECKING).
+ */
 static void
 ask_committed(kafka *k)
 {
-	rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(k->group, k->offered);
+	rd_kafka_ListConsumerGroupOffsets_t *request =
+		rd_kafka_ListConsumerGroupOffsets_new(k->group, k->stage == UNCHECKED ? NULL : k->offered);
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(k->client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
 	char		reason[200];
 
 	rd_kafka_AdminOptions_set_request_timeout(options, 10000, reason, sizeof(reason));
+	rd_kafka_AdminOptions_set_opaque(options, (void *) k->rebalances);
 	rd_kafka_ListConsumerGroupOffsets(k->client, &request, 1, options, k->replies);
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_ListConsumerGroupOffsets_destroy(request);
-	k->stage = ASKED;
-	k->ask_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ASK_EVERY);
+	k->stage = k->stage == UNCHECKED ? CHECKING : ASKED;
+	k->ask_after = sl_now_ms() + ASK_EVERY;
 }
 
-/* Where a source that has no position starts; false when the broker doesn't say. */
+/*
+ * Where a source that has no position starts; false when the broker doesn't
+ * say.  Waits for the broker: not to be called within a transaction.
+ */
 static bool
 first_offset(kafka *k, partition *p)
 {
@@ -325,10 +366,10 @@ first_offset(kafka *k, partition *p)
 
 	if (err)
 	{
-		snprintf(k->trouble, sizeof(k->trouble), "could not read the offsets of partition %d: %s", p->id, rd_kafka_err2str(err));
+		complain(k, "could not read the offsets of partition %d: %s", p->id, rd_kafka_err2str(err));
 		return false;
 	}
-	p->next = k->start_latest ? high : low;
+	p->first = k->start_latest ? high : low;
 	return true;
 }
 
@@ -349,8 +390,18 @@ read_tag(const char *tag, char incarnation[37], int *term, int64 *offset)
 	return true;
 }
 
-/* Decides where a partition starts; gives the SQL that makes the table agree. */
+/* Does a tag say that another database, or a later life of this one, owns the group? */
 static bool
+is_foreign(const kafka *k, const char *incarnation, int term)
+{
+	if (strcmp(incarnation, k->incarnation) == 0)
+		return term > k->term;
+	/* the database that this one was restored from, and has taken over */
+	return strcmp(incarnation, k->adopted) != 0;
+}
+
+/* Decides where a partition starts. */
+static void
 decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 {
 	char		incarnation[37];
@@ -358,9 +409,9 @@ decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 	int64		tagged;
 	bool		ours = read_tag(p->tag, incarnation, &term, &tagged);
 
-	*foreign = ours && (strcmp(incarnation, k->incarnation) != 0 || term > k->term);
+	*foreign = ours && is_foreign(k, incarnation, term);
 	if (*foreign)
-		return true;
+		return;
 	if (committed >= 0 && (!ours || tagged != committed))
 	{
 		/* a reset, or a group that others began: it says where to go on */
@@ -371,20 +422,10 @@ decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 							   k->name, (long long) committed, (long long) p->stored)));
 		p->next = committed;
 		p->committed = -1;		/* until it is committed with the tag */
-		return true;
+		return;
 	}
 	p->committed = committed;
-	if (p->stored >= 0)
-	{
-		p->next = p->stored;
-		return true;
-	}
-	if (committed >= 0)
-	{
-		p->next = committed;
-		return true;
-	}
-	return first_offset(k, p);
+	p->next = p->stored >= 0 ? p->stored : committed >= 0 ? committed : p->first;
 }
 
 static void
@@ -451,6 +492,71 @@ assign_partitions(kafka *k)
 	k->trouble[0] = '\0';
 }
 
+/*
+ * A partition whose next offset Kafka has no longer (its retention was
+ * faster): what is missing is recorded as a gap, and reading goes on at the
+ * first offset that is there.
+ */
+static void
+fill_gaps(kafka *k)
+{
+	Oid			types[5] = {TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID};
+
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		partition  *p = &k->partitions[i];
+		int64_t		low,
+					high,
+					from = p->next;
+		rd_kafka_resp_err_t err;
+		Datum		values[5];
+
+		if (!p->out_of_range || sl_now_ms() < k->ask_after)
+			continue;
+		k->ask_after = sl_now_ms() + ASK_EVERY;
+		err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
+		if (err)
+		{
+			complain(k, "offset %lld of partition %d is out of range: %s", (long long) from, p->id, rd_kafka_err2str(err));
+			continue;
+		}
+		/* a topic that was made anew ends before us: then it is read from its start */
+		values[0] = CStringGetTextDatum(k->name);
+		values[1] = CStringGetTextDatum(k->topic);
+		values[2] = Int32GetDatum(p->id);
+		values[3] = Int64GetDatum(from);
+		values[4] = Int64GetDatum(low);
+		ereport(LOG,
+				(errmsg("topic \"%s\" partition %d has no offset %lld any more", k->topic, p->id, (long long) from),
+				 errdetail("Kafka source \"%s\" goes on at offset %lld; stacklens.gaps keeps what was missed.", k->name, (long long) low)));
+		for (int j = 0; j < k->n_partitions; j++)
+			k->partitions[j].taken = k->partitions[j].next;
+		p->taken = low;
+		sl_begin();
+		store_positions(k);
+		if (SPI_execute_with_args("INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)"
+								  " VALUES ($1, $2, $3, $4, $5, CASE WHEN $5 > $4 THEN 'deleted by Kafka''s retention' ELSE 'the topic was made anew' END)",
+								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not record a gap");
+		sl_commit();
+		p->next = low;
+		p->out_of_range = false;
+		stored_positions(k);
+		drop_messages(k);
+		k->stage = COMMITTED;	/* assigned again, with the new offset */
+		return;
+	}
+}
+
+static void
+refuse_group(kafka *k)
+{
+	complain(k, "group \"%s\" belongs to another StackLens database", k->group);
+	sl_worker_error("group \"%s\" belongs to another StackLens database; give source \"%s\" a group_id of its own", k->group, k->name);
+	k->stage = UNCHECKED;
+	k->ask_after = sl_now_ms() + REFUSED_ASK_EVERY;
+}
+
 /* Takes the committed offsets over from the answer. */
 static bool
 read_answer(kafka *k)
@@ -465,14 +571,16 @@ read_answer(kafka *k)
 		const rd_kafka_topic_partition_t *from = &list->elems[i];
 		partition  *p = &k->partitions[i];
 
+		p->id = from->partition;
+		p->stored = p->first = -1;
+		p->committed = from->offset;
 		if (from->err)
 		{
-			snprintf(k->trouble, sizeof(k->trouble), "could not read the group's offset: %s", rd_kafka_err2str(from->err));
+			complain(k, "could not read the group's offset: %s", rd_kafka_err2str(from->err));
 			known = false;
 		}
-		p->id = from->partition;
-		p->stored = -1;
-		p->committed = from->offset;
+		else if (from->offset < 0 && known)
+			known = first_offset(k, p);
 		if (from->metadata_size > 0)
 			p->tag = strndup(from->metadata, from->metadata_size);
 	}
@@ -496,27 +604,26 @@ got_committed(kafka *k)
 	{
 		sl_begin();
 		load_stored(k);
-		for (int i = 0; i < k->n_partitions && known && !foreign; i++)
+		for (int i = 0; i < k->n_partitions && !foreign; i++)
 		{
 			partition  *p = &k->partitions[i];
 			int64		committed = p->committed;
 
-			known = decide_position(k, p, committed, &foreign);
+			decide_position(k, p, committed, &foreign);
 			adopted = adopted || (committed >= 0 && p->committed < 0);
 		}
-		if (known && !foreign)
+		if (!foreign)
 			own_positions(k);
 		sl_commit();
 	}
 	if (foreign)
 	{
-		sl_worker_error("group \"%s\" belongs to another StackLens database; give this source a group_id of its own", k->group);
+		/* another database has taken it since we looked */
 		forget_partitions(k);
 		rd_kafka_assign(k->client, NULL);
-		ereport(FATAL,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("group \"%s\" of Kafka source \"%s\" belongs to another StackLens database", k->group, k->name),
-				 errhint("Give the source a group_id of its own, or stop the other database.")));
+		rd_kafka_unsubscribe(k->client);
+		refuse_group(k);
+		return;
 	}
 	if (!known)
 	{
@@ -529,17 +636,50 @@ got_committed(kafka *k)
 		free(k->partitions[i].tag);
 		k->partitions[i].tag = NULL;
 	}
-	k->stored_at = GetCurrentTimestamp();
+	k->stored_at = sl_now_ms();
 	if (adopted)
 	{
 		rd_kafka_topic_partition_list_t *commit = tagged_list(k);
 
-		rd_kafka_commit_queue(k->client, commit, k->replies, NULL, NULL);
+		rd_kafka_commit_queue(k->client, commit, k->replies, NULL, (void *) k->rebalances);
 		rd_kafka_topic_partition_list_destroy(commit);
 		k->stage = COMMITTING;
 	}
 	else
 		k->stage = COMMITTED;
+}
+
+/* The group's tags before it is joined: stage CHECKING → NONE, or back. */
+static void
+check_owner(kafka *k, const rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_topic_partition_list_t *topics;
+	rd_kafka_resp_err_t err;
+
+	for (int i = 0; i < list->cnt; i++)
+	{
+		const rd_kafka_topic_partition_t *from = &list->elems[i];
+		char	   *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
+		char		incarnation[37];
+		int			term;
+		int64		offset;
+		bool		foreign = tag && strcmp(from->topic, k->topic) == 0 &&
+		read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
+
+		free(tag);
+		if (foreign)
+		{
+			refuse_group(k);
+			return;
+		}
+	}
+	topics = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(topics, k->topic, RD_KAFKA_PARTITION_UA);
+	err = rd_kafka_subscribe(k->client, topics);
+	rd_kafka_topic_partition_list_destroy(topics);
+	if (err)
+		complain(k, "could not subscribe to topic \"%s\": %s", k->topic, rd_kafka_err2str(err));
+	k->stage = err ? UNCHECKED : NONE;
 }
 
 /* Notes an answer; what follows from it is done when the event is gone. */
@@ -548,6 +688,8 @@ serve_reply(kafka *k, rd_kafka_event_t *event)
 {
 	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
 
+	if ((intptr_t) rd_kafka_event_opaque(event) != k->rebalances)
+		return;					/* asked for an assignment that is gone */
 	switch (rd_kafka_event_type(event))
 	{
 		case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
@@ -556,15 +698,22 @@ serve_reply(kafka *k, rd_kafka_event_t *event)
 				const rd_kafka_group_result_t **groups;
 				size_t		n = 0;
 
-				if (k->stage != ASKED)
-					return;		/* asked for an assignment that is gone */
-				k->stage = NONE;
+				bool		checking = k->stage == CHECKING;
+
+				if (k->stage != ASKED && !checking)
+					return;
+				k->stage = checking ? UNCHECKED : NONE;
 				groups = err ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
 				if (n != 1 || rd_kafka_group_result_error(groups[0]))
 				{
-					snprintf(k->trouble, sizeof(k->trouble), "could not read the group's offsets: %s",
+					complain(k, "could not read the group's offsets: %s",
 							 err ? rd_kafka_event_error_string(event)
 							 : n == 1 ? rd_kafka_error_string(rd_kafka_group_result_error(groups[0])) : "no answer");
+					return;
+				}
+				if (checking)
+				{
+					check_owner(k, rd_kafka_group_result_partitions(groups[0]));
 					return;
 				}
 				k->answer = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
@@ -576,7 +725,7 @@ serve_reply(kafka *k, rd_kafka_event_t *event)
 			if (err)
 			{
 				/* the group may be rebalancing: ask again from the start */
-				snprintf(k->trouble, sizeof(k->trouble), "could not commit an adopted reset: %s", rd_kafka_event_error_string(event));
+				complain(k, "could not commit an adopted reset: %s", rd_kafka_event_error_string(event));
 				forget_partitions(k);
 				return;
 			}
@@ -597,7 +746,6 @@ serve(kafka *k)
 
 	if (k->revoked)
 	{
-		k->revoked = false;
 		drop_messages(k);		/* not judged yet: whoever gets the partition reads them */
 		if (k->stage == READING)
 		{
@@ -608,6 +756,8 @@ serve(kafka *k)
 		forget_partitions(k);
 		if (!k->offered)
 			rd_kafka_assign(k->client, NULL);
+		/* last: what an error above left undone is done by the next step */
+		k->revoked = false;
 	}
 	while ((event = rd_kafka_queue_poll(k->replies, 0)) != NULL)
 	{
@@ -618,15 +768,21 @@ serve(kafka *k)
 		got_committed(k);
 	if (k->stage == COMMITTED)
 		assign_partitions(k);
-	if (k->offered && k->stage == NONE && GetCurrentTimestamp() >= k->ask_after)
+	if ((k->stage == UNCHECKED || (k->offered && k->stage == NONE)) && sl_now_ms() >= k->ask_after)
 		ask_committed(k);
+	if (k->stage == READING)
+		fill_gaps(k);
 }
 
 static void
 show_status(kafka *k)
 {
-	static const char *const words[] = {"joining the group", "reading the group's offsets", "committing a reset", "starting to read"};
+	static const char *const words[] = {"reaching the broker", "reaching the broker", "joining the group",
+	"reading the group's offsets", "committing a reset", "starting to read"};
 
+	/* librdkafka repeats its complaints while there is reason to */
+	if (k->stage == READING && k->trouble[0] && sl_now_ms() - k->trouble_at > TROUBLE_LASTS)
+		k->trouble[0] = '\0';
 	if (k->trouble[0])
 		sl_worker_status("%s", k->trouble);
 	else if (k->stage != READING)
@@ -739,8 +895,10 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 
 		if (message->err)
 		{
-			if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
-				snprintf(k->trouble, sizeof(k->trouble), "%s", rd_kafka_message_errstr(message));
+			if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && p)
+				p->out_of_range = true;
+			else if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+				complain(k, "%s", rd_kafka_message_errstr(message));
 			k->used++;
 			continue;
 		}
@@ -759,7 +917,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	/* idle: what moved is stored and told */
 	if (k->changed)
 		store_progress(k);
-	if (TimestampDifferenceExceeds(k->committed_at, GetCurrentTimestamp(), COMMIT_EVERY))
+	if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 		commit_offsets(k);
 	return false;
 }
@@ -777,7 +935,7 @@ kafka_settle(sl_source *source, sl_batch *batch, bool effects)
 {
 	kafka	   *k = (kafka *) source;
 
-	if (!effects && !TimestampDifferenceExceeds(k->stored_at, GetCurrentTimestamp(), SL_STORE_EVERY))
+	if (!effects && sl_now_ms() - k->stored_at < SL_STORE_EVERY)
 		return false;
 	store_positions(k);
 	return true;
@@ -799,7 +957,7 @@ kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 	if (stored)
 	{
 		stored_positions(k);
-		if (TimestampDifferenceExceeds(k->committed_at, GetCurrentTimestamp(), COMMIT_EVERY))
+		if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 			commit_offsets(k);
 	}
 	return true;				/* there may be more: ask at once */
@@ -813,29 +971,27 @@ kafka_undo(sl_source *source)
 	k->used = k->first;			/* the same messages again */
 }
 
+/*
+ * Leaves the group, so that others needn't wait for the session to time out.
+ * Progress that isn't stored had no effects: it is not waited for.
+ */
 static void
 kafka_close(sl_source *source)
 {
 	kafka	   *k = (kafka *) source;
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CLOSE_DEADLINE);
+	int64		deadline = sl_now_ms() + CLOSE_DEADLINE;
 	rd_kafka_error_t *error;
 
-	if (!k->client)
+	if (!k->client || k->closed)
 		return;
+	k->closed = true;
 	drop_messages(k);
 	if (k->stage == READING)
-	{
-		/* a shutdown request must not cut this last transaction short */
-		HOLD_INTERRUPTS();
-		if (k->changed)
-			store_progress(k);
-		RESUME_INTERRUPTS();
 		commit_offsets(k);
-	}
 	error = rd_kafka_consumer_close_queue(k->client, k->queue);
 	if (error)
 		rd_kafka_error_destroy(error);
-	while (!rd_kafka_consumer_closed(k->client) && GetCurrentTimestamp() < deadline)
+	while (!rd_kafka_consumer_closed(k->client) && sl_now_ms() < deadline)
 	{
 		fetch(k);
 		drop_messages(k);
@@ -844,10 +1000,15 @@ kafka_close(sl_source *source)
 			k->revoked = false;
 			rd_kafka_assign(k->client, NULL);
 		}
-		WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		pg_usleep(5000);
 	}
 	/* the client itself is left to the end of the process: destroying it may wait */
+}
+
+static void
+close_at_exit(int code, Datum arg)
+{
+	kafka_close((sl_source *) DatumGetPointer(arg));
 }
 
 static void
@@ -872,7 +1033,8 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	sl_str		name;
 
 	sl_begin();
-	if (SPI_execute_with_args("SELECT s.brokers, s.topic, s.group_id, s.format, s.start, i.id::pg_catalog.text, i.term"
+	if (SPI_execute_with_args("SELECT s.brokers, s.topic, s.group_id, s.format, s.start, i.id::pg_catalog.text, i.term,"
+							  " COALESCE(s.adopted_from::pg_catalog.text, '')"
 							  " FROM stacklens_internal.sources s, stacklens_internal.incarnation i WHERE s.name = $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(FATAL, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("Kafka source \"%s\" does not exist", k->name)));
@@ -888,6 +1050,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	k->start_latest = strcmp(SPI_getvalue(tuple, desc, 5), "latest") == 0;
 	k->incarnation = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 6));
 	k->term = pg_strtoint32(SPI_getvalue(tuple, desc, 7));
+	k->adopted = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 8));
 	k->owner = MemoryContextStrdup(TopMemoryContext, psprintf("%d/%lld", MyProcPid, (long long) sl_my_slot->started_at));
 	if (SPI_execute_with_args("SELECT o.key, o.value FROM stacklens_internal.sources s, pg_catalog.jsonb_each_text(s.options) o"
 							  " WHERE s.name = $1", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
@@ -910,8 +1073,6 @@ sl_kafka_open(const char *name)
 {
 	static kafka k;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	rd_kafka_topic_partition_list_t *topics;
-	rd_kafka_resp_err_t err;
 	char		reason[300];
 	char		kbytes[32];
 	sigset_t	all,
@@ -958,12 +1119,7 @@ sl_kafka_open(const char *name)
 		rd_kafka_queue_io_event_enable(k.replies, k.wake_fd, &one, sizeof(one));
 	}
 	sl_loop_add(k.wake_fd, woken, &k);
-
-	topics = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(topics, k.topic, RD_KAFKA_PARTITION_UA);
-	err = rd_kafka_subscribe(k.client, topics);
-	rd_kafka_topic_partition_list_destroy(topics);
-	if (err)
-		ereport(FATAL, (errcode(ERRCODE_FDW_ERROR), errmsg("could not subscribe to topic \"%s\": %s", k.topic, rd_kafka_err2str(err))));
+	/* also when the process is ended in the middle of its work */
+	before_shmem_exit(close_at_exit, PointerGetDatum(&k));
 	return &k.source;
 }

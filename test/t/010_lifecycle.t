@@ -101,6 +101,20 @@ $server->sql(q{BEGIN; INSERT INTO stacklens.logs (service, error_code) VALUES ('
 $server->wait_for('rows of subtransactions', q{SELECT string_agg(service, ' ' ORDER BY service) FROM stacklens.alerts WHERE service IN ('prepared', 'undone', 'subtransaction')},
 	is => 'prepared subtransaction');
 
+# --- who may not drop it stops nobody ---
+$server->sql('CREATE ROLE nobody LOGIN');
+{
+	my $session = $server->node->background_psql('stacklens', on_error_stop => 0);
+	$session->query('SET SESSION AUTHORIZATION nobody; BEGIN; SAVEPOINT s; DROP EXTENSION stacklens; ROLLBACK TO s; ALTER DATABASE stacklens RENAME TO x; ROLLBACK TO s;');
+	$server->sql($one->('unstopped'));
+	$server->wait_for('an alert beside it', $seen->('unstopped'), is => 1);
+	pass('a command that is not permitted does not stop the workers');
+	$session->query('ROLLBACK; RESET SESSION AUTHORIZATION; BEGIN; SAVEPOINT s; DROP EXTENSION stacklens; ROLLBACK TO s;');
+	$server->wait_for_workers;
+	pass('nor does one that was rolled back to a savepoint, once it is');
+	$session->quit;
+}
+
 # --- DROP EXTENSION: undone, done, made again ---
 $server->sql('BEGIN; DROP EXTENSION stacklens; ROLLBACK;');
 $server->wait_for_workers;

@@ -97,6 +97,8 @@ $kafka->commit('foreign', 'otel-logs', $_, 0, "sl1:00000000-0000-0000-0000-00000
 $server->sql("SELECT stacklens.create_kafka_source('foreign', '" . $kafka->bootstrap . "', 'otel-logs', group_id => 'foreign')");
 $server->wait_for('the refusal', q{SELECT last_error LIKE 'group "foreign" belongs to another%' FROM stacklens.stat_sources WHERE name = 'foreign'});
 is($server->sql(q{SELECT count(*) FROM stacklens.positions}), 0, 'nothing was read');
+is(($kafka->group_state('foreign'))[1] // 0, 0, 'and the group was not joined');
+like($server->sql(q{SELECT hint FROM stacklens.health() WHERE part = 'kafka lag'}), qr/belongs to another StackLens database/, 'health() says so');
 $server->sql(q{SELECT stacklens.drop_source('foreign')});
 
 # --- OTLP in protobuf, and start => latest ---
@@ -112,6 +114,42 @@ $kafka->produce('late', [ $otlp ]);
 $server->wait_for('an OTLP record', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'proto'}, is => 1);
 is(count_of('too-early'), 0, 'a source that starts at the latest passes over what was there');
 
+# --- what Kafka deleted before it was read is a gap, and told ---
+$kafka->create_topic('short', partitions => 2);
+$kafka->produce('short', [ map { record('kept', $_) } 1 .. 5 ], partition => $_) for 0, 1;
+$server->sql("SELECT stacklens.create_kafka_source('short', '" . $kafka->bootstrap . "', 'short', group_id => 'short')");
+$server->wait_for('both partitions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'short'}, is => 10);
+$server->sql(q{SELECT stacklens.pause_source('short')});
+StackLens::Cache::poll_for('the group to be empty', 30, sub { ($kafka->group_state('short'))[0] =~ /Empty|Dead/ });
+$kafka->produce('short', [ map { record('deleted', $_) } 1 .. 20 ], partition => 0);
+$kafka->delete_records('short', 0, 20);
+$server->sql(q{SELECT stacklens.resume_source('short')});
+$kafka->produce('short', [ record('other-partition', 1) ], partition => 1);
+$server->wait_for('the rest', q{SELECT count FROM stacklens.alerts WHERE service = 'deleted'}, is => 5);
+is($server->sql(q{SELECT source, topic, partition, from_offset, to_offset FROM stacklens.gaps}), 'short|short|0|5|20', 'a gap has its place and size');
+$server->wait_for('the other partition', q{SELECT count FROM stacklens.alerts WHERE service = 'other-partition'}, is => 1);
+is($server->sql(q{SELECT status FROM stacklens.health() WHERE part = 'gaps'}), 'warning', 'and health() points at it');
+
+# --- a restored dump that was adopted goes on in its group ---
+$server->sql(q{SELECT stacklens.pause_source('short')});
+StackLens::Cache::poll_for('the group to be empty', 30, sub { ($kafka->group_state('short'))[0] =~ /Empty|Dead/ });
+$server->sql(q{UPDATE stacklens_internal.incarnation SET id = gen_random_uuid()});
+is($server->sql(q{SELECT stacklens.adopt_restore() > 0}), 't', 'adopt_restore()');
+$server->sql(q{SELECT stacklens.resume_source('short')});
+$kafka->produce('short', [ record('after-adoption', 1) ], partition => 0);
+$server->wait_for('a record after it', q{SELECT count FROM stacklens.alerts WHERE service = 'after-adoption'}, is => 1);
+is(count_of('deleted') . count_of('kept'), '510', 'nothing is read twice');
+
+# --- a source that is paused in the middle of its work leaves its group at once ---
+$kafka->create_topic('busy', partitions => 1);
+$kafka->produce('busy', [ map { qq({"n": $_, "message": "nothing of note"}) } 1 .. 300_000 ]);
+$server->sql("SELECT stacklens.create_kafka_source('busy', '" . $kafka->bootstrap . "', 'busy', group_id => 'busy')");
+$server->wait_for('it to be at work', q{SELECT records > 0 FROM stacklens.stat_sources WHERE name = 'busy'});
+my $start = time();
+$server->sql(q{SELECT stacklens.pause_source('busy')});
+StackLens::Cache::poll_for('the group to be empty', 60, sub { ($kafka->group_state('busy'))[0] =~ /Empty|Dead/ });
+cmp_ok(time() - $start, '<', 20, 'a busy source leaves its group when it is paused, before its session times out');
+
 # --- options ---
 like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', options => '{\"plugin.library.paths\": \"/x.so\"}')"),
 	qr/option "plugin.library.paths" of a Kafka source is not allowed.*HINT:  Allowed are: .*session.timeout.ms/s, 'options are an allowed list');
@@ -125,6 +163,8 @@ $server->wait_for('the complaint', q{SELECT status IS NOT NULL FROM stacklens.st
 is($server->sql(q{SELECT stacklens.ingest('{"service": "inbox-meanwhile", "error_code": "PRICE_MISSING"}') > 0}), 't', 'the inbox takes records meanwhile');
 $server->wait_for('its alert', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'inbox-meanwhile'}, is => 1);
 $kafka->start;
+$server->wait_for('the complaint to end', q{SELECT status IS NULL FROM stacklens.stat_sources WHERE name = 'late'}, seconds => 90);
+pass('a complaint ends when its reason does, without a record');
 $kafka->produce('late', [ record('after-outage', 1) ]);
 $server->wait_for('the first record after the outage', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-outage'}, is => 1);
 pass('the source goes on when the broker is back');
