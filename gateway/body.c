@@ -68,6 +68,20 @@ bytes_free(bytes *b)
 	memset(b, 0, sizeof(*b));
 }
 
+void
+cut_utf8(char *text, size_t size)
+{
+	size_t		n = strlen(text),
+				start = n;
+
+	if (n + 1 < size)
+		return;
+	while (start > 0 && ((unsigned char) text[start - 1] & 0xC0) == 0x80)
+		start--;
+	if (start > 0 && (unsigned char) text[start - 1] >= 0xC0)
+		text[start - 1] = '\0';
+}
+
 bool
 body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool *too_large)
 {
@@ -97,6 +111,9 @@ body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool *too_large)
 			break;
 		if (result == Z_OK && z.avail_in == 0 && z.avail_out == sizeof(chunk))
 			break;				/* cut off */
+		/* another member may follow; anything else is not gzip */
+		if (result == Z_STREAM_END && z.avail_in > 0)
+			result = inflateReset(&z);
 	}
 	inflateEnd(&z);
 	return result == Z_STREAM_END && !*too_large;

@@ -12,6 +12,7 @@
  */
 #include "gateway.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +41,8 @@ typedef struct connection
 	struct lws *wsi;
 	bool		ready;
 	bool		busy;			/* a statement is not yet answered to its end */
-	bool		listening;		/* LISTEN has been answered, or isn't ours to do */
+	bool		prepared;		/* its settings, and LISTEN, have been answered */
+	PostgresPollingStatusType wanted;	/* what PQconnectPoll waits for */
 	db_call    *call;
 	int			pause_ms;
 	time_t		connecting_since;
@@ -57,6 +59,7 @@ static int	waiting;
 static lws_sorted_usec_list_t patience,
 			lost_timer;
 static char trouble[300] = "not connected yet";
+static char told[300];			/* what of it is in the log */
 
 static void connect_soon(connection *c);
 static void give_work(void);
@@ -116,15 +119,21 @@ lose(connection *c)
 	bool		was_up = db_is_up();
 
 	if (*message)
+	{
 		snprintf(trouble, sizeof(trouble), "%.*s", (int) strcspn(message, "\n"), message);
+		cut_utf8(trouble, sizeof(trouble));
+	}
 	c->call = NULL;
 	c->wsi = NULL;
 	if (c->pg)
 		PQfinish(c->pg);
 	c->pg = NULL;
-	c->ready = c->listening = c->busy = false;
-	if (was_up && !db_is_up())
-		note("PostgreSQL is gone: %s", trouble);
+	c->ready = c->prepared = c->busy = false;
+	if ((was_up && !db_is_up()) || (!db_is_up() && strcmp(told, trouble) != 0))
+	{
+		snprintf(told, sizeof(told), "%s", trouble);
+		note("PostgreSQL can't be reached: %s", trouble);
+	}
 	if (wsi)
 		lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 	c->pause_ms = c->pause_ms ? (c->pause_ms * 2 > 2000 ? 2000 : c->pause_ms * 2) : 50;
@@ -183,7 +192,7 @@ give_work(void)
 		connection *c = &connections[i];
 		db_call    *call = first_call;
 
-		if (!c->ready || c->busy || !c->listening)
+		if (!c->ready || c->busy || !c->prepared)
 			continue;
 		first_call = call->next;
 		if (!first_call)
@@ -217,6 +226,11 @@ receive(connection *c)
 		if (!result)
 		{
 			c->busy = false;
+			if (!c->prepared)
+			{
+				c->prepared = true;
+				notified = c == &connections[0];
+			}
 			if (c->call)
 				free_call(c->call);
 			c->call = NULL;
@@ -232,15 +246,10 @@ receive(connection *c)
 			if (done)
 				done(call->arg, result);
 		}
-		else if (!c->listening)
+		else if (!c->prepared)
 		{
-			if (PQresultStatus(result) == PGRES_COMMAND_OK)
-			{
-				c->listening = true;
-				notified = true;
-			}
-			else
-				note("could not LISTEN: %s", PQresultErrorMessage(result));
+			if (PQresultStatus(result) != PGRES_COMMAND_OK)
+				note("could not prepare a connection: %s", PQresultErrorMessage(result));
 		}
 		PQclear(result);
 	}
@@ -254,6 +263,14 @@ receive(connection *c)
 	give_work();
 }
 
+/* What a server says by the way is in its own log. */
+static void
+on_notice(void *arg, const PGresult *result)
+{
+	(void) arg;
+	(void) result;
+}
+
 static void
 connected(connection *c)
 {
@@ -261,6 +278,7 @@ connected(connection *c)
 	lws_sock_file_fd_type fd;
 
 	PQsetnonblocking(c->pg, 1);
+	PQsetNoticeReceiver(c->pg, on_notice, NULL);
 	fd.filefd = (lws_filefd_type) (long long) dup(PQsocket(c->pg));
 	c->wsi = fd.filefd < 0 ? NULL : lws_adopt_descriptor_vhost(vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "db", NULL);
 	if (!c->wsi)
@@ -270,16 +288,25 @@ connected(connection *c)
 	}
 	c->ready = true;
 	c->pause_ms = 0;
-	c->listening = c != &connections[0];
-	c->busy = !c->listening;
+	c->busy = true;
+	snprintf(trouble, sizeof(trouble), "no connection is free");
+	told[0] = '\0';
 	if (!was_up)
 		note("connected to PostgreSQL");
-	if (c->listening)
-		give_work();
-	else if (!PQsendQuery(c->pg, "LISTEN stacklens_feed"))
+	/* a statement that takes longer is not waited for by who asked (57014 is 503) */
+	if (!PQsendQuery(c->pg, c == &connections[0] ? "SET statement_timeout = '15s'; LISTEN stacklens_feed"
+					 : "SET statement_timeout = '15s'"))
 		lose(c);
 	else
 		send_more(c);
+}
+
+static bool
+ready_to_poll(const connection *c)
+{
+	struct pollfd socket = {.fd = PQsocket(c->pg),.events = c->wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+
+	return socket.fd < 0 || poll(&socket, 1, 0) > 0;
 }
 
 /* Drives a connection's start, by a timer: it is rare, and quick. */
@@ -296,13 +323,23 @@ on_timer(lws_sorted_usec_list_t *timer)
 		/* a URI can't be added to; it stands for itself */
 		c->pg = PQconnectStart(strstr(opt.database, "://") ? opt.database : info);
 		c->connecting_since = time(NULL);
+		c->wanted = PGRES_POLLING_WRITING;
 		if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD)
 		{
 			lose(c);
 			return;
 		}
 	}
-	switch (PQconnectPoll(c->pg))
+	/* asked too early, libpq would wait */
+	if (!ready_to_poll(c))
+	{
+		if (time(NULL) - c->connecting_since > PATIENCE)
+			lose(c);
+		else
+			lws_sul_schedule(context, 0, &c->timer, on_timer, 5 * LWS_US_PER_MS);
+		return;
+	}
+	switch (c->wanted = PQconnectPoll(c->pg))
 	{
 		case PGRES_POLLING_OK:
 			connected(c);
@@ -356,8 +393,11 @@ void
 db_stop(void)
 {
 	for (int i = 0; i < CONNECTIONS; i++)
-		if (connections[i].pg)
-			PQfinish(connections[i].pg);
+	{
+		PQfinish(connections[i].pg);
+		connections[i].pg = NULL;
+		connections[i].wsi = NULL;
+	}
 }
 
 db_call *

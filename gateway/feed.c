@@ -157,7 +157,9 @@ on_look(lws_sorted_usec_list_t *timer)
 	if (db_is_up())
 		read_feed();
 	for (feed_client *c = clients; c; c = c->next)
-		if (!c->cut && c->stuck_since && now - c->stuck_since > STUCK)
+		if (c->greeted && !c->reading && c->next_seq < tail && !c->backlog.n)
+			lws_callback_on_writable(c->wsi);
+		else if (!c->cut && c->stuck_since && now - c->stuck_since > STUCK)
 		{
 			c->cut = true;
 			lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
@@ -178,10 +180,19 @@ feed_add(feed_client *c, struct lws *wsi, const char *since)
 
 	memset(c, 0, sizeof(*c));
 	c->wsi = wsi;
-	if (colon && (size_t) (colon - since) < sizeof(c->since_epoch))
+	if (*since)
 	{
-		memcpy(c->since_epoch, since, (size_t) (colon - since));
-		c->next_seq = strtoll(colon + 1, NULL, 10) + 1;
+		size_t		n = colon ? (size_t) (colon - since) : 0;
+		size_t		digits = colon ? strspn(colon + 1, "0123456789") : 0;
+
+		/* what is no place is one of another feed */
+		if (n > 0 && n < sizeof(c->since_epoch) && digits > 0 && digits < 19 && colon[1 + digits] == '\0')
+		{
+			memcpy(c->since_epoch, since, n);
+			c->next_seq = strtoll(colon + 1, NULL, 10) + 1;
+		}
+		else
+			strcpy(c->since_epoch, "?");
 	}
 	c->next = clients;
 	clients = c;
@@ -212,10 +223,7 @@ got_backlog(void *arg, const PGresult *result)
 	c->call = NULL;
 	c->reading = false;
 	if (!result || PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) < 1)
-	{
-		lws_callback_on_writable(c->wsi);	/* asks again */
-		return;
-	}
+		return;					/* asked again by the timer */
 	oldest = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
 	if (c->next_seq < oldest)
 	{

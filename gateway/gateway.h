@@ -31,6 +31,7 @@ typedef struct options
 
 extern options opt;
 extern struct lws_context *context;
+extern long max_descriptors;
 
 /* Bytes that grow; p is NUL terminated, and NULL while empty. */
 typedef struct bytes
@@ -45,6 +46,9 @@ extern bool bytes_addf(bytes *b, const char *format, ...)
 			__attribute__((format(printf, 2, 3)));
 extern void bytes_json(bytes *b, const char *s);
 extern void bytes_free(bytes *b);
+
+/* Text that a fixed buffer may have cut: back to the end of a whole character. */
+extern void cut_utf8(char *text, size_t size);
 
 extern void note(const char *format, ...)
 			__attribute__((format(printf, 1, 2)));

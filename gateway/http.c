@@ -142,11 +142,12 @@ http_load_ui(void)
 	return true;
 }
 
+/* False when it is longer than out; an absent one is empty. */
 static bool
 header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
 {
 	out[0] = '\0';
-	return lws_hdr_total_length(wsi, token) > 0 && lws_hdr_copy(wsi, out, (int) size, token) > 0;
+	return lws_hdr_total_length(wsi, token) <= 0 || lws_hdr_copy(wsi, out, (int) size, token) > 0;
 }
 
 static bool
@@ -168,6 +169,18 @@ host_length(const char *host)
 	return strcspn(host, ":/");
 }
 
+/* Does a name with an optional port, and nothing else, say this machine? */
+static bool
+is_loopback(const char *host)
+{
+	size_t		n = host_length(host);
+	const char *rest = host + n;
+
+	if (*rest == ':')
+		rest += 1 + strspn(rest + 1, "0123456789");
+	return *rest == '\0' && is_loopback_name(host, n);
+}
+
 /* Is a request's Host one of ours?  Anything, where the network is trusted. */
 static bool
 host_allowed(struct lws *wsi)
@@ -176,7 +189,7 @@ host_allowed(struct lws *wsi)
 
 	if (opt.trust_network)
 		return true;
-	return header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) && is_loopback_name(host, host_length(host));
+	return header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) && is_loopback(host);
 }
 
 /*
@@ -190,11 +203,13 @@ origin_allowed(struct lws *wsi, char *origin, size_t size)
 	const char *at;
 
 	if (!header(wsi, WSI_TOKEN_ORIGIN, origin, size))
+		return false;
+	if (origin[0] == '\0')
 		return true;
-	at = strstr(origin, "://");
-	if (at && is_loopback_name(at + 3, host_length(at + 3)))
-		return true;
-	return at && header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) && strcasecmp(at + 3, host) == 0;
+	if (strncmp(origin, "http://", 7) != 0 && strncmp(origin, "https://", 8) != 0)
+		return false;
+	at = strstr(origin, "://") + 3;
+	return is_loopback(at) || (header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) && strcasecmp(at, host) == 0);
 }
 
 static bool
@@ -209,6 +224,7 @@ answer(session *s, int status, const char *type)
 	s->status = status;
 	s->type = type;
 	s->answering = true;
+	lws_rx_flow_control(s->wsi, 1);
 	lws_callback_on_writable(s->wsi);
 }
 
@@ -250,6 +266,16 @@ status_of(const char *sqlstate)
 	return 500;
 }
 
+/* /health when PostgreSQL can't tell its own. */
+static void
+unhealthy(session *s, const char *hint)
+{
+	bytes_addf(&s->out, "{\"status\":\"critical\",\"parts\":[{\"part\":\"postgresql\",\"status\":\"critical\",\"hint\":");
+	bytes_json(&s->out, hint);
+	bytes_addf(&s->out, "}]}\n");
+	answer(s, 503, "application/json");
+}
+
 static void
 fail_sql(session *s, const PGresult *result)
 {
@@ -262,6 +288,12 @@ fail_sql(session *s, const PGresult *result)
 	if (status >= 500)
 		note("%s %s: %s", s->route->method, s->route->path, message ? message : "unknown error");
 	snprintf(text, sizeof(text), "%s%s%s", message ? message : "unknown error", detail ? ": " : "", detail ? detail : "");
+	cut_utf8(text, sizeof(text));
+	if (s->route->kind == ROUTE_HEALTH)
+	{
+		unhealthy(s, text);
+		return;
+	}
 	fail(s, status, text, PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), sqlstate);
 }
 
@@ -285,10 +317,7 @@ got_result(void *arg, const PGresult *result)
 	{
 		if (s->route->kind == ROUTE_HEALTH)
 		{
-			bytes_addf(&s->out, "{\"status\":\"critical\",\"parts\":[{\"part\":\"postgresql\",\"status\":\"critical\",\"hint\":");
-			bytes_json(&s->out, db_trouble());
-			bytes_addf(&s->out, "}]}\n");
-			answer(s, 503, "application/json");
+			unhealthy(s, db_trouble());
 			return;
 		}
 		fail(s, 503, "PostgreSQL can't be reached", "Try again in a moment.", NULL);
@@ -354,7 +383,10 @@ run(session *s, const char *const *arguments)
 	for (int i = 0; s->route->query[i]; i++)
 		values[n++] = arguments[i];
 	s->call = db_submit(s->route->sql, n, values, lengths, got_result, s);
-	if (!s->call)
+	/* until it is answered nothing is read: libwebsockets would spin on what arrives */
+	if (s->call)
+		lws_rx_flow_control(s->wsi, 0);
+	else
 		fail(s, 503, "too many requests are waiting", "Try again in a moment.", NULL);
 	bytes_free(&s->body);
 }
@@ -422,20 +454,40 @@ method_of(struct lws *wsi)
 	return "";
 }
 
+/* An argument of the query; empty where it is missing; false when it is too long. */
+static bool
+argument(struct lws *wsi, const char *name, char *out, size_t size)
+{
+	size_t		n = strlen(name);
+	int			length;
+
+	out[0] = '\0';
+	for (int i = 0; (length = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i)) > 0; i++)
+	{
+		char		fragment[ARGUMENT_MAX + 32];
+
+		if ((size_t) length >= sizeof(fragment) ||
+			lws_hdr_copy_fragment(wsi, fragment, sizeof(fragment), WSI_TOKEN_HTTP_URI_ARGS, i) < 0)
+			return false;
+		if (strncmp(fragment, name, n) != 0 || fragment[n] != '=')
+			continue;
+		if (strlen(fragment + n + 1) >= size)
+			return false;
+		strcpy(out, fragment + n + 1);
+		return true;
+	}
+	return true;
+}
+
 /* The arguments of the query that a route wants; false at one that is too long. */
 static bool
 read_arguments(session *s, struct lws *wsi, char buffers[][ARGUMENT_MAX], const char **arguments)
 {
 	for (int i = 0; s->route->query[i]; i++)
 	{
-		char		name[32];
-		const char *value;
-
-		snprintf(name, sizeof(name), "%s=", s->route->query[i]);
-		value = lws_get_urlarg_by_name(wsi, name, buffers[i], ARGUMENT_MAX);
-		if (value && strlen(buffers[i]) >= ARGUMENT_MAX - 2)
+		if (!argument(wsi, s->route->query[i], buffers[i], ARGUMENT_MAX))
 			return false;
-		arguments[i] = value && *value ? value : NULL;
+		arguments[i] = buffers[i][0] ? buffers[i] : NULL;
 	}
 	return true;
 }
@@ -443,11 +495,26 @@ read_arguments(session *s, struct lws *wsi, char buffers[][ARGUMENT_MAX], const 
 static void
 begin_body(session *s, struct lws *wsi)
 {
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	char		text[128];
+	char		coding[32];
+	char		digits[32];
 	unsigned long long length;
 
-	header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, s->content_type, sizeof(s->content_type));
-	header(wsi, WSI_TOKEN_HTTP_CONTENT_ENCODING, text, sizeof(text));
+	/* how much comes is the first question: what is not sure is not read on from */
+	if (!header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof(coding)) ||
+		!header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, digits, sizeof(digits)) ||
+		(coding[0] && (strcasecmp(coding, "chunked") != 0 || digits[0])) ||
+		strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 15)
+	{
+		s->close = true;
+		fail(s, 400, "Content-Length or Transfer-Encoding makes no sense", "Send a length, or chunks.", NULL);
+		return;
+	}
+	if (!header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, s->content_type, sizeof(s->content_type)))
+		strcpy(s->content_type, "?");
+	if (!header(wsi, WSI_TOKEN_HTTP_CONTENT_ENCODING, text, sizeof(text)))
+		strcpy(text, "?");
 	s->gzip = strcasecmp(text, "gzip") == 0 || strcasecmp(text, "deflate") == 0;
 	if (text[0] && !s->gzip && strcasecmp(text, "identity") != 0)
 	{
@@ -462,10 +529,8 @@ begin_body(session *s, struct lws *wsi)
 			 s->route->kind == ROUTE_OTLP ? "Send application/json or application/x-protobuf." : "Send application/json.", NULL);
 		return;
 	}
-	header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, text, sizeof(text));
-	s->is_chunked = strcasecmp(text, "chunked") == 0;
-	header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof(text));
-	length = strtoull(text, NULL, 10);
+	s->is_chunked = coding[0] != '\0';
+	length = strtoull(digits, NULL, 10);
 	s->body_left = (size_t) length;
 	if (length > opt.max_body)
 	{
@@ -474,9 +539,17 @@ begin_body(session *s, struct lws *wsi)
 		fail(s, 413, text, "Send fewer records at a time, or raise --max-body.", NULL);
 		return;
 	}
-	if (s->is_chunked)
-		s->close = true;		/* libwebsockets doesn't see where such a body ends */
-	else if (length == 0)
+	/* libwebsockets doesn't see where a body of chunks, or of no length, ends */
+	if (s->is_chunked || !digits[0])
+		s->close = true;
+	if (header(wsi, WSI_TOKEN_HTTP_EXPECT, text, sizeof(text)) && strcasecmp(text, "100-continue") == 0)
+	{
+		unsigned char buffer[LWS_PRE + sizeof(go_on)];
+
+		memcpy(buffer + LWS_PRE, go_on, sizeof(go_on) - 1);
+		lws_write(wsi, buffer + LWS_PRE, sizeof(go_on) - 1, LWS_WRITE_HTTP_HEADERS);
+	}
+	if (!s->is_chunked && length == 0)
 	{
 		s->body_done = true;
 		run(s, NULL);
@@ -544,6 +617,7 @@ begin_request(session *s, struct lws *wsi, const char *path_in, size_t path_len)
 		begin_body(s, wsi);
 		return 0;
 	}
+	s->body_done = true;		/* one that comes all the same is passed over */
 	if (!read_arguments(s, wsi, buffers, arguments))
 		fail(s, 400, "an argument is too long", NULL, NULL);
 	else
@@ -617,6 +691,13 @@ write_answer(session *s)
 		return 0;
 	if (!s->headers_sent)
 	{
+		/*
+		 * Requests that were sent before this one was answered are buffered,
+		 * and libwebsockets 4.1 gets lost in a body among them: they are to be
+		 * sent again on another connection.
+		 */
+		if (lws_service_adjust_timeout(context, 1, 0) == 0)
+			s->close = true;
 		if (send_headers(s) < 0)
 			return -1;
 		if (s->out.n == 0 || s->head)
@@ -657,13 +738,16 @@ done:
  * that there is a WebSocket here, and let go.
  */
 static int
-confirm_upgrade(struct lws *wsi)
+confirm_upgrade(struct lws *wsi, const char *to)
 {
 	static const char probe[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
 	unsigned char buffer[LWS_PRE + sizeof(probe)];
 	char		text[256];
 
-	if (!header(wsi, WSI_TOKEN_GET_URI, text, sizeof(text)) || strcmp(text, "/ws/alerts") != 0 ||
+	/* one protocol, of one version; "db" is for PostgreSQL's sockets alone */
+	if (strcasecmp(to, "websocket") != 0 || lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ||
+		!header(wsi, WSI_TOKEN_VERSION, text, sizeof(text)) || (text[0] && strcmp(text, "13") != 0) ||
+		!header(wsi, WSI_TOKEN_GET_URI, text, sizeof(text)) || strcmp(text, "/ws/alerts") != 0 ||
 		!host_allowed(wsi) || !origin_allowed(wsi, text, sizeof(text)))
 	{
 		lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, "");
@@ -681,12 +765,14 @@ http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
 {
 	session    *s = user;
 	char		buffer[160];
-	const char *since;
 
 	switch (reason)
 	{
+		case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+			/* the last descriptors are PostgreSQL's: without any, accept would spin */
+			return (long) (lws_sockfd_type) (long long) in >= max_descriptors - 32 ? -1 : 0;
 		case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-			return confirm_upgrade(wsi);
+			return confirm_upgrade(wsi, in);
 		case LWS_CALLBACK_HTTP:
 			return begin_request(s, wsi, in, len);
 		case LWS_CALLBACK_HTTP_BODY:
@@ -709,8 +795,8 @@ http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
 			memset(s, 0, sizeof(*s));
 			s->wsi = wsi;
 			s->websocket = true;
-			since = lws_get_urlarg_by_name(wsi, "since=", buffer, sizeof(buffer));
-			feed_add(&s->feed, wsi, since ? since : "");
+			/* a place that is too long is none of ours: "?:0" is answered with a gap */
+			feed_add(&s->feed, wsi, argument(wsi, "since", buffer, sizeof(buffer)) ? buffer : "?:0");
 			return 0;
 		case LWS_CALLBACK_SERVER_WRITEABLE:
 			return feed_write(&s->feed);

@@ -20,6 +20,7 @@ options		opt = {
 };
 
 struct lws_context *context;
+long		max_descriptors = 1024;
 
 static volatile sig_atomic_t stop;
 
@@ -167,7 +168,6 @@ listen_on(const struct lws_protocols *protocols, int port, const char *name)
 	info.vhost_name = name;
 	info.options = LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
 	info.keepalive_timeout = 60;
-	info.timeout_secs = 30;
 	vhost = lws_create_vhost(context, &info);
 	if (!vhost)
 	{
@@ -193,6 +193,7 @@ main(int argc, char **argv)
 	{
 		files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
 		setrlimit(RLIMIT_NOFILE, &files);
+		max_descriptors = (long) files.rlim_cur;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	lws_set_log_level(LLL_ERR | LLL_WARN, emit);
@@ -204,6 +205,8 @@ main(int argc, char **argv)
 	info.max_http_header_data = 16384;
 	info.server_string = "stacklens";
 	info.fd_limit_per_thread = 0;
+	/* above db.c's patience: a request is answered, not cut */
+	info.timeout_secs = 30;
 	context = lws_create_context(&info);
 	if (!context)
 		return 1;

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use Compress::Zlib ();
+use IO::Select;
 use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP qw(decode_json encode_json);
@@ -70,6 +71,8 @@ my @refused = (
 	[ '10,000 levels', 400, '{"a": ' . ('[' x 10_000) . (']' x 10_000) . '}' ],
 	[ 'a body over the limit', 413, '{"a": "' . ('x' x 1_100_000) . '"}' ],
 	[ 'a bomb', 413, Compress::Zlib::memGzip('{"a": "' . ('x' x 50_000_000) . '"}'), 'Content-Encoding' => 'gzip' ],
+	[ 'something behind gzip', 400, Compress::Zlib::memGzip('{"a": 1}') . 'and more', 'Content-Encoding' => 'gzip' ],
+	[ 'an Origin that fills any buffer', 403, '{"a": 1}', Origin => 'https://' . ('a' x 60 . '.') x 5 . 'example' ],
 	[ 'broken gzip', 400, "\x1f\x8b\x08nonsense", 'Content-Encoding' => 'gzip' ],
 	[ 'another encoding', 415, '{}', 'Content-Encoding' => 'br' ],
 	[ 'another type', 415, '<a/>', 'Content-Type' => 'text/xml' ],
@@ -86,6 +89,51 @@ for my $case (@refused)
 is($server->sql('SELECT count(*) FROM stacklens.logs'), $before, 'nothing of these was stored');
 is(($gateway->{http}->request('POST', $gateway->url('/api/ingest/log'), { content => '{"a": 1}', headers => { 'Content-Type' => 'application/json', Origin => 'http://localhost:5173' } }))->{headers}{'access-control-allow-origin'},
 	'http://localhost:5173', 'a page of this machine may');
+
+is(($gateway->post('/api/ingest/log', Compress::Zlib::memGzip(qq({"message": "m1"}\n)) . Compress::Zlib::memGzip('{"message": "m2"}'), 'Content-Encoding' => 'gzip', 'Content-Type' => 'application/x-ndjson'))[1]{accepted},
+	2, 'gzip of two members: both');
+
+# what is sent raw, and the status lines of what comes back
+sub raw
+{
+	my ($text) = @_;
+	my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $gateway->{port}, Timeout => 10) or die;
+	print $s $text =~ s/\n/\r\n/gr;
+	my $all = '';
+	my $select = IO::Select->new($s);
+	while ($select->can_read($all =~ /\r\n\r\n/ ? 0.5 : 10)) { sysread($s, $all, 65536, length $all) or last }
+	return join ' ', $all =~ m{^HTTP/1\.1 (\d+)}mg;
+}
+my $host = "Host: localhost\n";
+is(raw("GET /admin/rules HTTP/1.1\n${host}Content-Length: 1\n\nx"), '200', 'a GET with a body');
+is(raw("GET /health HTTP/1.1\n${host}Content-Length: 5\n\nhello"), '200', 'and of /health');
+like(raw("GET /admin/rules HTTP/1.1\n$host\nPOST /api/ingest/log HTTP/1.1\n${host}Content-Type: application/json\nContent-Length: 2\n\n{}"), qr/^200/, 'a POST pipelined behind a GET');
+is(raw("GET /admin/rules HTTP/1.1\n$host\n"), '200', 'after which the gateway still serves');
+for my $length ('abc', '0x2', '+2', '-1', '-18446744073709551615', '99999999999999999999')
+{
+	is(raw("POST /api/ingest/log HTTP/1.1\n${host}Content-Type: application/json\nContent-Length: $length\n\n{}"), '400', "Content-Length: $length");
+}
+is(raw("POST /api/ingest/log HTTP/1.1\n${host}Content-Type: application/json\nContent-Length: 3\nTransfer-Encoding: chunked\n\n2\n{}\n0\n\n"), '400', 'a length and chunks');
+is(raw("POST /api/ingest/log HTTP/1.1\n${host}Content-Type: application/json\nExpect: 100-continue\nContent-Length: 2\n\n{}"), '100 202', 'Expect: 100-continue');
+is(raw("GET /ws/alerts HTTP/1.1\n${host}Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Protocol: db\n\n"), '', 'a protocol of the inside is not upgraded to');
+is(($gateway->get('/admin/alerts?q=' . ('a' x 2000) . '&limit=1'))[0], 400, 'an argument that is too long: 400');
+is($server->sql(q{SELECT count(*) FROM stacklens.logs WHERE message LIKE 'm_'}), 2, 'nothing else was stored');
+# a client that leaves while its query waits costs nothing
+{
+	my $session = $server->node->background_psql('stacklens');
+	$session->query_safe('BEGIN; LOCK TABLE stacklens_internal.alerts IN ACCESS EXCLUSIVE MODE;');
+	my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $gateway->{port}) or die;
+	print $s "GET /admin/alerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	$server->wait_for('the query to wait', q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%gateway_alerts%' AND pid <> pg_backend_pid()}, is => 1);
+	close $s;
+	my $cpu = sub { my @f = split ' ', PostgreSQL::Test::Utils::slurp_file("/proc/$gateway->{pid}/stat"); return $f[13] + $f[14] };
+	my ($before, $until) = ($cpu->(), time() + 1);
+	poll_for('a second', 5, sub { time() > $until });
+	cmp_ok($cpu->() - $before, '<', 30, 'a client that left while its query waits: no spinning');
+	is(($gateway->get('/admin/rules'))[0], 200, 'and others are served meanwhile');
+	$session->query_safe('ROLLBACK;');
+	$session->quit;
+}
 
 # 100 MB are refused by their length, before they are sent
 my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $gateway->{port}) or die;

@@ -68,7 +68,7 @@ sub _read
 
 sub kill9 { my ($self) = @_; kill 'KILL', $self->{pid}; waitpid $self->{pid}, 0; delete $self->{pid}; return }
 
-# Asks it to stop; gives its exit status.
+# Asks it to stop; gives its exit status, or 128 and the signal that ended it.
 sub stop
 {
 	my ($self) = @_;
@@ -77,7 +77,7 @@ sub stop
 	kill 'TERM', $self->{pid};
 	poll_for('the gateway to stop', 10, sub { waitpid($self->{pid}, WNOHANG) != 0 });
 	delete $self->{pid};
-	return $? >> 8;
+	return $? & 127 ? 128 + ($? & 127) : $? >> 8;
 }
 
 sub DESTROY
