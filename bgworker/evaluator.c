@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 static sl_source *source;
-static bool undo;				/* the last batch failed */
+static bool undo; /* the last batch failed */
 
 static sl_arena batch_arena;
 static sl_arena effects_arena;
@@ -32,7 +32,7 @@ static sl_arena record_arena;
 static void
 explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, size_t n)
 {
-	sl_buf		json;
+	sl_buf json;
 
 	if (sl_debug == SL_DEBUG_OFF || (n == 0 && sl_debug != SL_DEBUG_ALL))
 		return;
@@ -47,8 +47,8 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 	if (n == 0)
 	{
 		const uint32_t *looked_at;
-		size_t		n_looked = sl_matcher_candidates(rules->matcher, &looked_at);
-		sl_buf		why;
+		size_t n_looked = sl_matcher_candidates(rules->matcher, &looked_at);
+		sl_buf why;
 
 		sl_buf_init(&why, &record_arena, 256);
 		if (n_looked == 0)
@@ -69,12 +69,12 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 static size_t
 judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
 {
-	size_t		total = 0;
+	size_t total = 0;
 
 	for (size_t i = 0; i < batch->records.n; i++)
 	{
 		const uint32_t *found;
-		size_t		n;
+		size_t n;
 
 		sl_arena_reset(&record_arena);
 		n = sl_match(rules->matcher, &batch->records.v[i], &record_arena, &found);
@@ -91,11 +91,11 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
 static bool
 evaluate(sl_batch *batch)
 {
-	sl_rules   *rules;
+	sl_rules *rules;
 	sl_matches *matches;
-	size_t		found;
-	bool		effects,
-				stored;
+	size_t found;
+	bool effects,
+		stored;
 
 	sl_begin();
 	source->take(source, batch);
@@ -127,8 +127,8 @@ evaluate(sl_batch *batch)
 static int
 step(void)
 {
-	sl_batch	batch = {.arena = &batch_arena};
-	int			wait_ms = 1000;
+	sl_batch batch = {.arena = &batch_arena};
+	int wait_ms = 1000;
 
 	sl_server_arena(&batch_arena);
 	sl_server_arena(&effects_arena);

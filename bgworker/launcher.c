@@ -62,7 +62,7 @@ sl_launcher_init(void)
 static void
 want(int index, sl_kind kind, const char *source, int64 version)
 {
-	sl_slot    *slot = &sl_shared_state->slots[index];
+	sl_slot *slot = &sl_shared_state->slots[index];
 
 	if (slot->state == SL_FREE || slot->kind != kind || strcmp(slot->source, source) != 0)
 	{
@@ -100,14 +100,14 @@ want(int index, sl_kind kind, const char *source, int64 version)
 void
 sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
 {
-	bool		full = false;
+	bool full = false;
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 	want(NOTIFIER_SLOT, SL_NOTIFIER, "", 0);
 	for (int i = FIRST_EVALUATOR; i < SL_SLOTS; i++)
 	{
-		sl_slot    *slot = &sl_shared_state->slots[i];
-		bool		keep = false;
+		sl_slot *slot = &sl_shared_state->slots[i];
+		bool keep = false;
 
 		for (int k = 0; k < n && !keep; k++)
 			keep = strcmp(slot->source, sources[k]) == 0;
@@ -121,11 +121,11 @@ sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
 	}
 	for (int k = 0; k < n; k++)
 	{
-		int			at = 0;
+		int at = 0;
 
 		for (int i = FIRST_EVALUATOR; i < SL_SLOTS; i++)
 		{
-			sl_slot    *slot = &sl_shared_state->slots[i];
+			sl_slot *slot = &sl_shared_state->slots[i];
 
 			if (slot->state != SL_FREE && strcmp(slot->source, sources[k]) == 0)
 			{
@@ -150,10 +150,10 @@ sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
 static bool
 database_exists(void)
 {
-	bool		found = false;
-	Relation	databases;
+	bool found = false;
+	Relation databases;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -170,9 +170,9 @@ database_exists(void)
 static bool
 start(int index)
 {
-	sl_slot    *slot = &sl_shared_state->slots[index];
+	sl_slot *slot = &sl_shared_state->slots[index];
 	BackgroundWorker worker = {0};
-	bool		ok;
+	bool ok;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -201,7 +201,7 @@ start(int index)
 static int
 backoff(int failures)
 {
-	int			ms = failures == 0 ? 0 : Min(BACKOFF_MAX, BACKOFF_MIN << Min(failures, 8));
+	int ms = failures == 0 ? 0 : Min(BACKOFF_MAX, BACKOFF_MIN << Min(failures, 8));
 
 	return ms / 2 + (ms ? (int) (random() % (ms / 2 + 1)) : 0);
 }
@@ -213,20 +213,20 @@ backoff(int failures)
 static int
 look_at_slots(void)
 {
-	int			next = LOOK_AGAIN;
+	int next = LOOK_AGAIN;
 
 	for (int i = 1; i < SL_SLOTS; i++)
 	{
-		sl_slot    *slot = &sl_shared_state->slots[i];
+		sl_slot *slot = &sl_shared_state->slots[i];
 		TimestampTz now = GetCurrentTimestamp();
-		bool		go = false;
-		pid_t		ignored;
+		bool go = false;
+		pid_t ignored;
 
 		LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 		/* asked for, and ended before it could attach */
 		if (slot->state == SL_STARTING && slot->pid == 0 &&
 			(handles[i] ? GetBackgroundWorkerPid(handles[i], &ignored) == BGWH_STOPPED
-			 : TimestampDifferenceExceeds(slot->start_after, now, START_TIMEOUT)))
+						: TimestampDifferenceExceeds(slot->start_after, now, START_TIMEOUT)))
 		{
 			slot->state = SL_WAITING;
 			slot->start_after = 0;
@@ -279,7 +279,7 @@ launcher_detach(int code, Datum arg)
 void
 sl_launcher_main(Datum arg)
 {
-	sl_slot    *slot = &sl_shared_state->slots[0];
+	sl_slot *slot = &sl_shared_state->slots[0];
 	TimestampTz last_look = 0;
 
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
@@ -301,14 +301,14 @@ sl_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		sl_slot    *maintainer = &sl_shared_state->slots[MAINTAINER_SLOT];
+		sl_slot *maintainer = &sl_shared_state->slots[MAINTAINER_SLOT];
 		TimestampTz now = GetCurrentTimestamp();
-		bool		look;
-		int			next;
+		bool look;
+		int next;
 
 		LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 		look = sl_shared_state->look_for_extension || last_look == 0 ||
-			TimestampDifferenceExceeds(last_look, now, LOOK_AGAIN);
+			   TimestampDifferenceExceeds(last_look, now, LOOK_AGAIN);
 		/* whoever holds ends with a commit or an abort, which wakes us */
 		look = look && sl_shared_state->holds == 0 && maintainer->pid == 0;
 		if (look)
@@ -316,7 +316,7 @@ sl_launcher_main(Datum arg)
 		LWLockRelease(sl_shared_state->lock);
 		if (look)
 		{
-			bool		exists = database_exists();
+			bool exists = database_exists();
 
 			last_look = now;
 			LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);

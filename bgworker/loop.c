@@ -26,15 +26,15 @@
 
 typedef struct watch
 {
-	int			fd;
-	void		(*callback) (void *arg);
-	void	   *arg;
+	int fd;
+	void (*callback)(void *arg);
+	void *arg;
 } watch;
 
 #define MAX_WATCHES 16
 
 static WaitEventSet *wait_set;
-static int	epoll_fd = -1;
+static int epoll_fd = -1;
 static watch watches[MAX_WATCHES];
 static uint32 wait_event;
 
@@ -54,16 +54,16 @@ sl_loop_init(void)
 }
 
 void
-sl_loop_add(int fd, void (*callback) (void *arg), void *arg)
+sl_loop_add(int fd, void (*callback)(void *arg), void *arg)
 {
 	for (int i = 0; i < MAX_WATCHES; i++)
 		if (watches[i].fd == -1)
 		{
-			struct epoll_event event = {.events = EPOLLIN,.data.u32 = (uint32) i};
+			struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32) i};
 
 			if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
 				ereport(ERROR, (errcode_for_socket_access(), errmsg("could not watch a descriptor: %m")));
-			watches[i] = (watch) {fd, callback, arg};
+			watches[i] = (watch){fd, callback, arg};
 			return;
 		}
 	elog(ERROR, "too many descriptors to watch");
@@ -98,9 +98,9 @@ sl_shutdown_requested(void)
 bool
 sl_loop_wait(int timeout_ms)
 {
-	WaitEvent	occurred;
+	WaitEvent occurred;
 	struct epoll_event events[MAX_WATCHES];
-	int			n;
+	int n;
 
 	Assert(!IsTransactionState());
 	if (sl_shutdown_requested())
@@ -120,7 +120,7 @@ sl_loop_wait(int timeout_ms)
 	n = epoll_wait(epoll_fd, events, MAX_WATCHES, 0);
 	for (int i = 0; i < n; i++)
 	{
-		watch	   *w = &watches[events[i].data.u32];
+		watch *w = &watches[events[i].data.u32];
 
 		if (w->fd != -1)
 			w->callback(w->arg);

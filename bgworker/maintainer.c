@@ -24,9 +24,9 @@ static void
 settle_term(void)
 {
 	static bool settled;
-	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[2];
-	char		system[32];
+	Oid types[2] = {TEXTOID, INT4OID};
+	Datum values[2];
+	char system[32];
 
 	if (settled)
 		return;
@@ -48,14 +48,15 @@ static void
 publish_wanted(void)
 {
 	const char **names;
-	int64	   *versions;
-	uint64		n;
-	bool		isnull;
+	int64 *versions;
+	uint64 n;
+	bool isnull;
 
 	sl_begin();
 	n = sl_execute("SELECT s.name, s.version FROM stacklens_internal.sources s"
 				   " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
-				   " WHERE NOT s.paused ORDER BY s.name", true);
+				   " WHERE NOT s.paused ORDER BY s.name",
+				   true);
 	names = palloc((n + 1) * sizeof(char *));
 	versions = palloc0((n + 1) * sizeof(int64));
 	names[0] = "inbox";

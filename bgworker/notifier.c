@@ -18,14 +18,15 @@ static int64 updated_at;
 static int
 step(void)
 {
-	int64		now = sl_now_ms();
-	bool		with_updated = now - updated_at >= UPDATED_EVERY;
-	bool		isnull;
-	int64		left;
+	int64 now = sl_now_ms();
+	bool with_updated = now - updated_at >= UPDATED_EVERY;
+	bool isnull;
+	int64 left;
 
 	sl_begin();
 	sl_execute(with_updated ? "SELECT * FROM stacklens_internal.publish(true)"
-			   : "SELECT * FROM stacklens_internal.publish(false)", false);
+							: "SELECT * FROM stacklens_internal.publish(false)",
+			   false);
 	pg_atomic_fetch_add_u64(&sl_my_slot->records,
 							DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
 	left = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));

@@ -25,7 +25,7 @@
 
 static ProcessUtility_hook_type previous_hook;
 static bool holding;
-static SubTransactionId held_in;	/* the subtransaction that took the hold */
+static SubTransactionId held_in; /* the subtransaction that took the hold */
 
 static void
 release(void)
@@ -68,12 +68,12 @@ release_at_subabort(SubXactEvent event, SubTransactionId subid, SubTransactionId
 static int
 dismiss(bool signal)
 {
-	int			left = 0;
+	int left = 0;
 
 	LWLockAcquire(sl_shared_state->lock, LW_SHARED);
 	for (int i = 1; i < SL_SLOTS; i++)
 	{
-		pid_t		pid = sl_shared_state->slots[i].pid;
+		pid_t pid = sl_shared_state->slots[i].pid;
 
 		if (pid && pid != MyProcPid)
 		{
@@ -119,7 +119,7 @@ hold(void)
 static bool
 ours(const char *database)
 {
-	Oid			oid;
+	Oid oid;
 
 	if (!database || strcmp(database, sl_database) != 0)
 		return false;
@@ -131,7 +131,7 @@ ours(const char *database)
 static bool
 owns_extension(void)
 {
-	Oid			oid = get_extension_oid("stacklens", true);
+	Oid oid = get_extension_oid("stacklens", true);
 
 	return OidIsValid(oid) && sl_owns_extension(oid);
 }
@@ -139,7 +139,7 @@ owns_extension(void)
 static bool
 wants_hold(Node *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	switch (nodeTag(statement))
 	{
@@ -148,13 +148,13 @@ wants_hold(Node *statement)
 		case T_RenameStmt:
 			/* also to our name: once that is done the launcher looks for the extension */
 			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE &&
-				(ours(((RenameStmt *) statement)->subname) || ours(((RenameStmt *) statement)->newname));
+				   (ours(((RenameStmt *) statement)->subname) || ours(((RenameStmt *) statement)->newname));
 		case T_CreatedbStmt:
 			if (ours(((CreatedbStmt *) statement)->dbname))
 				return true;
-			foreach(cell, ((CreatedbStmt *) statement)->options)
+			foreach (cell, ((CreatedbStmt *) statement)->options)
 			{
-				DefElem    *option = lfirst_node(DefElem, cell);
+				DefElem *option = lfirst_node(DefElem, cell);
 
 				if (strcmp(option->defname, "template") == 0 && option->arg && ours(defGetString(option)))
 					return true;
@@ -163,14 +163,14 @@ wants_hold(Node *statement)
 		case T_AlterDatabaseStmt:
 			if (!ours(((AlterDatabaseStmt *) statement)->dbname))
 				return false;
-			foreach(cell, ((AlterDatabaseStmt *) statement)->options)
+			foreach (cell, ((AlterDatabaseStmt *) statement)->options)
 				if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
 					return true;
 			return false;
 		case T_DropStmt:
 			if (((DropStmt *) statement)->removeType != OBJECT_EXTENSION || !sl_has_workers())
 				return false;
-			foreach(cell, ((DropStmt *) statement)->objects)
+			foreach (cell, ((DropStmt *) statement)->objects)
 				if (strcmp(strVal(lfirst(cell)), "stacklens") == 0)
 					return owns_extension();
 			return false;

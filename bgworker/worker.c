@@ -23,7 +23,7 @@
 #define RETRY_MIN 100
 #define RETRY_MAX 5000
 
-static bool leave_stopped;		/* not to be started again by itself */
+static bool leave_stopped; /* not to be started again by itself */
 
 /*
  * Runs last of what is run at exit: libraries left threads that their own
@@ -38,7 +38,7 @@ exit_now(int code, Datum arg)
 static void
 detach(int code, Datum arg)
 {
-	sl_slot    *slot = sl_my_slot;
+	sl_slot *slot = sl_my_slot;
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
@@ -54,14 +54,14 @@ detach(int code, Datum arg)
 static void
 attach(Datum arg, sl_kind kind)
 {
-	int			index = DatumGetInt32(arg) & 0xFF;
-	uint32		generation = DatumGetUInt32(arg) >> 8;
-	sl_slot    *slot = &sl_shared_state->slots[index];
-	bool		ok;
+	int index = DatumGetInt32(arg) & 0xFF;
+	uint32 generation = DatumGetUInt32(arg) >> 8;
+	sl_slot *slot = &sl_shared_state->slots[index];
+	bool ok;
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 	ok = sl_shared_state->holds == 0 && slot->kind == kind && slot->wanted && slot->pid == 0 &&
-		(slot->generation & 0xFFFFFF) == generation;
+		 (slot->generation & 0xFFFFFF) == generation;
 	if (ok)
 	{
 		slot->pid = MyProcPid;
@@ -92,7 +92,7 @@ stop_because(const char *reason)
 static void
 check_extension(void)
 {
-	char	   *version = NULL;
+	char *version = NULL;
 
 	sl_begin();
 	if (sl_execute("SELECT extversion FROM pg_extension WHERE extname = 'stacklens'", true) == 1)
@@ -103,7 +103,7 @@ check_extension(void)
 		stop_because("the extension is not in this database");
 	if (strcmp(version, SL_VERSION) != 0)
 	{
-		char		reason[200];
+		char reason[200];
 
 		snprintf(reason, sizeof(reason), "extension is version %s, library is version %s", version, SL_VERSION);
 		ereport(LOG,
@@ -167,7 +167,7 @@ sl_commit_lazily(void)
 uint64
 sl_execute(const char *sql, bool read_only)
 {
-	int			result = SPI_execute(sql, read_only, 0);
+	int result = SPI_execute(sql, read_only, 0);
 
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
@@ -177,8 +177,8 @@ sl_execute(const char *sql, bool read_only)
 void
 sl_worker_status(const char *format, ...)
 {
-	char		text[SL_ERROR_MAX];
-	va_list		args;
+	char text[SL_ERROR_MAX];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -190,8 +190,8 @@ sl_worker_status(const char *format, ...)
 void
 sl_worker_error(const char *format, ...)
 {
-	char		text[SL_ERROR_MAX];
-	va_list		args;
+	char text[SL_ERROR_MAX];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -212,7 +212,7 @@ set_state(sl_state state)
  * works on isn't there, so perhaps the extension isn't.
  */
 static int
-try_step(int (*step) (void), int failures, MemoryContext context, bool *gone)
+try_step(int (*step)(void), int failures, MemoryContext context, bool *gone)
 {
 	volatile int wait = 0;
 
@@ -222,8 +222,8 @@ try_step(int (*step) (void), int failures, MemoryContext context, bool *gone)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-		int			pause = RETRY_MIN << Min(failures, 6);
+		ErrorData *error;
+		int pause = RETRY_MIN << Min(failures, 6);
 
 		MemoryContextSwitchTo(context);
 		HOLD_INTERRUPTS();
@@ -234,7 +234,7 @@ try_step(int (*step) (void), int failures, MemoryContext context, bool *gone)
 		sl_worker_error("%s: %s%s%s", unpack_sql_state(error->sqlerrcode), error->message,
 						error->detail ? "; " : "", error->detail ? error->detail : "");
 		*gone = error->sqlerrcode == ERRCODE_UNDEFINED_TABLE || error->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION ||
-			error->sqlerrcode == ERRCODE_UNDEFINED_SCHEMA;
+				error->sqlerrcode == ERRCODE_UNDEFINED_SCHEMA;
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 		pause = Min(pause, RETRY_MAX);
@@ -246,16 +246,16 @@ try_step(int (*step) (void), int failures, MemoryContext context, bool *gone)
 }
 
 void
-sl_worker_run(int (*step) (void), void (*leave) (void))
+sl_worker_run(int (*step)(void), void (*leave)(void))
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "stacklens worker", ALLOCSET_DEFAULT_SIZES);
-	int			failures = 0;
-	bool		go_on = true;
+	int failures = 0;
+	bool go_on = true;
 
 	while (go_on)
 	{
-		int			wait;
-		bool		gone = false;
+		int wait;
+		bool gone = false;
 
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
@@ -264,7 +264,7 @@ sl_worker_run(int (*step) (void), void (*leave) (void))
 			check_extension();
 		if (wait < 0)
 		{
-			int64		until = sl_now_ms() - wait;
+			int64 until = sl_now_ms() - wait;
 
 			failures++;
 			set_state(SL_RETRYING);

@@ -26,7 +26,7 @@ extern void sl_worker_start(Datum arg, sl_kind kind);
  * is noted, its transaction aborted, and step() called again after a pause.
  * On shutdown leave() is called (may be NULL), and the process ends.
  */
-pg_noreturn extern void sl_worker_run(int (*step) (void), void (*leave) (void));
+pg_noreturn extern void sl_worker_run(int (*step)(void), void (*leave)(void));
 
 /* A transaction with SPI and a snapshot. */
 extern void sl_begin(void);
@@ -48,7 +48,7 @@ extern void sl_worker_error(const char *format, ...) pg_attribute_printf(1, 2);
 extern void sl_loop_init(void);
 
 /* callback is called from sl_loop_wait when fd is readable. */
-extern void sl_loop_add(int fd, void (*callback) (void *arg), void *arg);
+extern void sl_loop_add(int fd, void (*callback)(void *arg), void *arg);
 extern void sl_loop_remove(int fd);
 
 /*
@@ -69,4 +69,4 @@ extern bool sl_shutdown_requested(void);
  */
 extern void sl_publish_wanted(int n, const char *const *sources, const int64 *versions);
 
-#endif							/* SL_WORKER_H */
+#endif /* SL_WORKER_H */

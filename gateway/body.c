@@ -13,8 +13,8 @@ bytes_add(bytes *b, const void *p, size_t n)
 {
 	if (b->n + n + 1 > b->cap)
 	{
-		size_t		cap = b->cap ? b->cap : 256;
-		char	   *grown;
+		size_t cap = b->cap ? b->cap : 256;
+		char *grown;
 
 		while (cap < b->n + n + 1)
 			cap *= 2;
@@ -34,9 +34,9 @@ bytes_add(bytes *b, const void *p, size_t n)
 bool
 bytes_addf(bytes *b, const char *format, ...)
 {
-	char		text[1024];
-	va_list		args;
-	int			n;
+	char text[1024];
+	va_list args;
+	int n;
 
 	va_start(args, format);
 	n = vsnprintf(text, sizeof(text), format, args);
@@ -71,8 +71,8 @@ bytes_free(bytes *b)
 void
 cut_utf8(char *text, size_t size)
 {
-	size_t		n = strlen(text),
-				start = n;
+	size_t n = strlen(text),
+		   start = n;
 
 	if (n + 1 < size)
 		return;
@@ -85,9 +85,9 @@ cut_utf8(char *text, size_t size)
 bool
 body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool *too_large)
 {
-	z_stream	z = {0};
-	char		chunk[65536];
-	int			result = Z_OK;
+	z_stream z = {0};
+	char chunk[65536];
+	int result = Z_OK;
 
 	*too_large = false;
 	/* 32: gzip or zlib, told by the header */
@@ -110,7 +110,7 @@ body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool *too_large)
 		if (!bytes_add(out, chunk, sizeof(chunk) - z.avail_out))
 			break;
 		if (result == Z_OK && z.avail_in == 0 && z.avail_out == sizeof(chunk))
-			break;				/* cut off */
+			break; /* cut off */
 		/* another member may follow; anything else is not gzip */
 		if (result == Z_STREAM_END && z.avail_in > 0)
 			result = inflateReset(&z);
@@ -121,7 +121,15 @@ body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool *too_large)
 
 enum
 {
-	SIZE, SIZE_REST, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LINE, TRAILER_LF, DONE
+	SIZE,
+	SIZE_REST,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	TRAILER,
+	TRAILER_LINE,
+	TRAILER_LF,
+	DONE
 };
 
 int
@@ -129,7 +137,7 @@ chunked_take(chunked *c, const char *p, size_t n, bytes *out)
 {
 	for (size_t i = 0; i < n && c->state != DONE;)
 	{
-		char		ch = p[i];
+		char ch = p[i];
 
 		switch (c->state)
 		{
@@ -154,17 +162,17 @@ chunked_take(chunked *c, const char *p, size_t n, bytes *out)
 					c->state = c->left ? DATA : TRAILER;
 				break;
 			case DATA:
-				{
-					size_t		take = n - i < c->left ? n - i : c->left;
+			{
+				size_t take = n - i < c->left ? n - i : c->left;
 
-					if (!bytes_add(out, p + i, take))
-						return -1;
-					i += take;
-					c->left -= take;
-					if (c->left == 0)
-						c->state = DATA_CR;
-					break;
-				}
+				if (!bytes_add(out, p + i, take))
+					return -1;
+				i += take;
+				c->left -= take;
+				if (c->left == 0)
+					c->state = DATA_CR;
+				break;
+			}
 			case DATA_CR:
 				i++;
 				if (ch == '\r')
@@ -182,7 +190,8 @@ chunked_take(chunked *c, const char *p, size_t n, bytes *out)
 				break;
 			case TRAILER:
 				i++;
-				c->state = ch == '\n' ? DONE : ch == '\r' ? TRAILER_LF : TRAILER_LINE;
+				c->state = ch == '\n' ? DONE : ch == '\r' ? TRAILER_LF
+														  : TRAILER_LINE;
 				break;
 			case TRAILER_LF:
 				i++;
@@ -297,7 +306,7 @@ otlp_response_body(bytes *out, bool proto, long rejected, const char *message)
 {
 	if (proto)
 	{
-		bytes		partial = {0};
+		bytes partial = {0};
 
 		if (rejected > 0)
 		{

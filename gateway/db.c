@@ -18,34 +18,34 @@
 #include <unistd.h>
 
 #define CONNECTIONS 4
-#define PATIENCE 5				/* s */
+#define PATIENCE 5 /* s */
 #define MAX_WAITING 1000
 
 struct db_call
 {
-	db_call    *next;
-	char	   *sql;
-	int			n;
-	char	   *values[DB_PARAMS];
-	int			lengths[DB_PARAMS];
-	int			formats[DB_PARAMS];
-	Oid			types[DB_PARAMS];
-	db_done		done;
-	void	   *arg;
-	time_t		since;
+	db_call *next;
+	char *sql;
+	int n;
+	char *values[DB_PARAMS];
+	int lengths[DB_PARAMS];
+	int formats[DB_PARAMS];
+	Oid types[DB_PARAMS];
+	db_done done;
+	void *arg;
+	time_t since;
 };
 
 typedef struct connection
 {
-	PGconn	   *pg;
+	PGconn *pg;
 	struct lws *wsi;
-	bool		ready;
-	bool		busy;			/* a statement is not yet answered to its end */
-	bool		prepared;		/* its settings, and LISTEN, have been answered */
-	PostgresPollingStatusType wanted;	/* what PQconnectPoll waits for */
-	db_call    *call;
-	int			pause_ms;
-	time_t		connecting_since;
+	bool ready;
+	bool busy;						  /* a statement is not yet answered to its end */
+	bool prepared;					  /* its settings, and LISTEN, have been answered */
+	PostgresPollingStatusType wanted; /* what PQconnectPoll waits for */
+	db_call *call;
+	int pause_ms;
+	time_t connecting_since;
 	lws_sorted_usec_list_t timer;
 	lws_sorted_usec_list_t flush_timer;
 } connection;
@@ -53,13 +53,13 @@ typedef struct connection
 static connection connections[CONNECTIONS];
 static struct lws_vhost *vhost;
 static db_call *first_call,
-		  **last_call = &first_call;
+	**last_call = &first_call;
 static db_call *lost_calls;
-static int	waiting;
+static int waiting;
 static lws_sorted_usec_list_t patience,
-			lost_timer;
+	lost_timer;
 static char trouble[300] = "not connected yet";
-static char told[300];			/* what of it is in the log */
+static char told[300]; /* what of it is in the log */
 
 static void connect_soon(connection *c);
 static void give_work(void);
@@ -103,7 +103,7 @@ on_lost(lws_sorted_usec_list_t *timer)
 	(void) timer;
 	while (lost_calls)
 	{
-		db_call    *call = lost_calls;
+		db_call *call = lost_calls;
 
 		lost_calls = call->next;
 		finish(call, NULL);
@@ -113,10 +113,10 @@ on_lost(lws_sorted_usec_list_t *timer)
 static void
 lose(connection *c)
 {
-	db_call    *call = c->call;
+	db_call *call = c->call;
 	const char *message = c->pg ? PQerrorMessage(c->pg) : "";
 	struct lws *wsi = c->wsi;
-	bool		was_up = db_is_up();
+	bool was_up = db_is_up();
 
 	if (*message)
 	{
@@ -163,7 +163,7 @@ on_flush(lws_sorted_usec_list_t *timer)
 static void
 send_more(connection *c)
 {
-	int			left = PQflush(c->pg);
+	int left = PQflush(c->pg);
 
 	if (left < 0)
 		lose(c);
@@ -190,7 +190,7 @@ give_work(void)
 	for (int i = 0; i < CONNECTIONS && first_call; i++)
 	{
 		connection *c = &connections[i];
-		db_call    *call = first_call;
+		db_call *call = first_call;
 
 		if (!c->ready || c->busy || !c->prepared)
 			continue;
@@ -206,9 +206,9 @@ give_work(void)
 static void
 receive(connection *c)
 {
-	PGnotify   *notify;
-	PGresult   *result;
-	bool		notified = false;
+	PGnotify *notify;
+	PGresult *result;
+	bool notified = false;
 
 	if (!PQconsumeInput(c->pg))
 	{
@@ -238,8 +238,8 @@ receive(connection *c)
 		}
 		if (c->call)
 		{
-			db_call    *call = c->call;
-			db_done		done = call->done;
+			db_call *call = c->call;
+			db_done done = call->done;
 
 			/* the first result is the answer; what may follow is the end */
 			call->done = NULL;
@@ -274,7 +274,7 @@ on_notice(void *arg, const PGresult *result)
 static void
 connected(connection *c)
 {
-	bool		was_up = db_is_up();
+	bool was_up = db_is_up();
 	lws_sock_file_fd_type fd;
 
 	PQsetnonblocking(c->pg, 1);
@@ -295,7 +295,7 @@ connected(connection *c)
 		note("connected to PostgreSQL");
 	/* a statement that takes longer is not waited for by who asked (57014 is 503) */
 	if (!PQsendQuery(c->pg, c == &connections[0] ? "SET statement_timeout = '15s'; LISTEN stacklens_feed"
-					 : "SET statement_timeout = '15s'"))
+												 : "SET statement_timeout = '15s'"))
 		lose(c);
 	else
 		send_more(c);
@@ -304,7 +304,7 @@ connected(connection *c)
 static bool
 ready_to_poll(const connection *c)
 {
-	struct pollfd socket = {.fd = PQsocket(c->pg),.events = c->wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+	struct pollfd socket = {.fd = PQsocket(c->pg), .events = c->wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT};
 
 	return socket.fd < 0 || poll(&socket, 1, 0) > 0;
 }
@@ -317,7 +317,7 @@ on_timer(lws_sorted_usec_list_t *timer)
 
 	if (!c->pg)
 	{
-		char		info[2000];
+		char info[2000];
 
 		snprintf(info, sizeof(info), "%s fallback_application_name=stacklens-gateway connect_timeout=5", opt.database);
 		/* a URI can't be added to; it stands for itself */
@@ -365,11 +365,11 @@ connect_soon(connection *c)
 static void
 on_patience(lws_sorted_usec_list_t *timer)
 {
-	time_t		now = time(NULL);
+	time_t now = time(NULL);
 
 	while (first_call && now - first_call->since >= PATIENCE)
 	{
-		db_call    *call = first_call;
+		db_call *call = first_call;
 
 		first_call = call->next;
 		if (!first_call)
@@ -403,7 +403,7 @@ db_stop(void)
 db_call *
 db_submit(const char *sql, int n, const char *const *values, const size_t *lengths, db_done done, void *arg)
 {
-	db_call    *call;
+	db_call *call;
 
 	if (waiting >= MAX_WAITING || !(call = calloc(1, sizeof(*call))))
 		return NULL;
@@ -420,7 +420,7 @@ db_submit(const char *sql, int n, const char *const *values, const size_t *lengt
 				memcpy(call->values[i], values[i], lengths[i]);
 			call->lengths[i] = (int) lengths[i];
 			call->formats[i] = 1;
-			call->types[i] = 17;	/* bytea */
+			call->types[i] = 17; /* bytea */
 		}
 		else
 			call->values[i] = strdup(values[i]);

@@ -18,24 +18,24 @@
 #include <stdio.h>
 #include <time.h>
 
-#define RING 8192				/* messages; a power of two */
+#define RING 8192 /* messages; a power of two */
 #define PAGE 500
-#define STUCK 30				/* s */
-#define LOOK_EVERY 1			/* s */
+#define STUCK 30	 /* s */
+#define LOOK_EVERY 1 /* s */
 
 typedef struct message
 {
-	char	   *p;				/* with LWS_PRE bytes before it */
-	size_t		n;
+	char *p; /* with LWS_PRE bytes before it */
+	size_t n;
 } message;
 
 static message ring[RING];
 static char epoch[64];
-static int64_t head;			/* the next number to come; ring holds [tail, head) */
+static int64_t head; /* the next number to come; ring holds [tail, head) */
 static int64_t tail;
-static bool known;				/* epoch and head have been read */
+static bool known; /* epoch and head have been read */
 static bool reading;
-static bool again;				/* notified while reading */
+static bool again; /* notified while reading */
 
 static feed_client *clients;
 static lws_sorted_usec_list_t look;
@@ -70,7 +70,7 @@ push(int64_t seq, const char *text, size_t n)
 static void
 begin(const char *new_epoch, int64_t latest)
 {
-	bool		first = !known;
+	bool first = !known;
 
 	snprintf(epoch, sizeof(epoch), "%s", new_epoch);
 	head = tail = latest + 1;
@@ -91,9 +91,9 @@ begin(const char *new_epoch, int64_t latest)
 static void
 got_feed(void *arg, const PGresult *result)
 {
-	int			rows;
-	int64_t		latest;
-	int			pushed = 0;
+	int rows;
+	int64_t latest;
+	int pushed = 0;
 
 	(void) arg;
 	reading = false;
@@ -101,7 +101,7 @@ got_feed(void *arg, const PGresult *result)
 	{
 		if (result)
 			note("could not read the feed: %s", PQresultErrorMessage(result));
-		return;					/* the timer tries again */
+		return; /* the timer tries again */
 	}
 	rows = PQntuples(result);
 	latest = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
@@ -126,8 +126,8 @@ got_feed(void *arg, const PGresult *result)
 static void
 read_feed(void)
 {
-	char		seq[32],
-				page[16];
+	char seq[32],
+		page[16];
 	const char *values[3] = {known ? epoch : "", seq, page};
 
 	if (reading)
@@ -152,7 +152,7 @@ feed_notified(void)
 static void
 on_look(lws_sorted_usec_list_t *timer)
 {
-	time_t		now = time(NULL);
+	time_t now = time(NULL);
 
 	if (db_is_up())
 		read_feed();
@@ -182,8 +182,8 @@ feed_add(feed_client *c, struct lws *wsi, const char *since)
 	c->wsi = wsi;
 	if (*since)
 	{
-		size_t		n = colon ? (size_t) (colon - since) : 0;
-		size_t		digits = colon ? strspn(colon + 1, "0123456789") : 0;
+		size_t n = colon ? (size_t) (colon - since) : 0;
+		size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
 
 		/* what is no place is one of another feed */
 		if (n > 0 && n < sizeof(c->since_epoch) && digits > 0 && digits < 19 && colon[1 + digits] == '\0')
@@ -218,12 +218,12 @@ static void
 got_backlog(void *arg, const PGresult *result)
 {
 	feed_client *c = arg;
-	int64_t		oldest;
+	int64_t oldest;
 
 	c->call = NULL;
 	c->reading = false;
 	if (!result || PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) < 1)
-		return;					/* asked again by the timer */
+		return; /* asked again by the timer */
 	oldest = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
 	if (c->next_seq < oldest)
 	{
@@ -233,7 +233,7 @@ got_backlog(void *arg, const PGresult *result)
 	}
 	for (int i = 0; i < PQntuples(result) && !PQgetisnull(result, i, 3); i++)
 	{
-		size_t		n = (size_t) PQgetlength(result, i, 4);
+		size_t n = (size_t) PQgetlength(result, i, 4);
 
 		bytes_add(&c->backlog, &n, sizeof(n));
 		bytes_add(&c->backlog, PQgetvalue(result, i, 4), n);
@@ -245,8 +245,8 @@ got_backlog(void *arg, const PGresult *result)
 static void
 read_backlog(feed_client *c)
 {
-	char		seq[32],
-				page[16];
+	char seq[32],
+		page[16];
 	const char *values[3] = {epoch, seq, page};
 
 	snprintf(seq, sizeof(seq), "%" PRId64, c->next_seq - 1);
@@ -260,7 +260,7 @@ static int
 send_text(feed_client *c, const char *text, size_t n)
 {
 	unsigned char *buf = malloc(LWS_PRE + n);
-	int			written;
+	int written;
 
 	if (!buf)
 		return -1;
@@ -273,11 +273,11 @@ send_text(feed_client *c, const char *text, size_t n)
 static int
 greet(feed_client *c)
 {
-	char		hello[160];
-	int			n;
+	char hello[160];
+	int n;
 
 	if (c->since_epoch[0] && strcmp(c->since_epoch, epoch) == 0 && c->next_seq <= head)
-		;						/* goes on where it was */
+		; /* goes on where it was */
 	else
 	{
 		if (c->since_epoch[0] && !c->gap.n)
@@ -293,7 +293,7 @@ greet(feed_client *c)
 static int
 write_one(feed_client *c)
 {
-	int			result = 0;
+	int result = 0;
 
 	if (!c->greeted)
 		result = greet(c);
@@ -304,7 +304,7 @@ write_one(feed_client *c)
 	}
 	else if (c->backlog.n)
 	{
-		size_t		n;
+		size_t n;
 
 		memcpy(&n, c->backlog.p + c->sent, sizeof(n));
 		result = send_text(c, c->backlog.p + c->sent + sizeof(n), n);
@@ -325,7 +325,7 @@ write_one(feed_client *c)
 	}
 	else
 	{
-		message    *m = &ring[c->next_seq % RING];
+		message *m = &ring[c->next_seq % RING];
 
 		if (m->n && lws_write(c->wsi, (unsigned char *) m->p + LWS_PRE, m->n, LWS_WRITE_TEXT) < (int) m->n)
 			result = -1;
@@ -340,7 +340,7 @@ write_one(feed_client *c)
 int
 feed_write(feed_client *c)
 {
-	int			result = 1;
+	int result = 1;
 
 	c->stuck_since = 0;
 	if (c->cut)

@@ -20,13 +20,13 @@
 
 typedef struct options
 {
-	const char *database;		/* libpq's conninfo */
-	const char *listen;			/* address */
-	int			port;
-	int			otlp_port;		/* 0: none */
-	const char *ui;				/* folder of the page's files */
-	size_t		max_body;		/* bytes, also after decompression */
-	bool		trust_network;	/* a container's: published on loopback by others */
+	const char *database; /* libpq's conninfo */
+	const char *listen;	  /* address */
+	int port;
+	int otlp_port;		/* 0: none */
+	const char *ui;		/* folder of the page's files */
+	size_t max_body;	/* bytes, also after decompression */
+	bool trust_network; /* a container's: published on loopback by others */
 } options;
 
 extern options opt;
@@ -36,14 +36,14 @@ extern long max_descriptors;
 /* Bytes that grow; p is NUL terminated, and NULL while empty. */
 typedef struct bytes
 {
-	char	   *p;
-	size_t		n;
-	size_t		cap;
+	char *p;
+	size_t n;
+	size_t cap;
 } bytes;
 
 extern bool bytes_add(bytes *b, const void *p, size_t n);
 extern bool bytes_addf(bytes *b, const char *format, ...)
-			__attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 extern void bytes_json(bytes *b, const char *s);
 extern void bytes_free(bytes *b);
 
@@ -51,7 +51,7 @@ extern void bytes_free(bytes *b);
 extern void cut_utf8(char *text, size_t size);
 
 extern void note(const char *format, ...)
-			__attribute__((format(printf, 1, 2)));
+	__attribute__((format(printf, 1, 2)));
 
 /* db.c: statements without waiting. */
 
@@ -60,7 +60,7 @@ extern void note(const char *format, ...)
 typedef struct db_call db_call;
 
 /* result NULL: PostgreSQL can't be reached, or was lost before it answered. */
-typedef void (*db_done) (void *arg, const PGresult *result);
+typedef void (*db_done)(void *arg, const PGresult *result);
 
 /* Text parameters; lengths[i] other than SIZE_MAX sends values[i] as binary bytea.  Copied. */
 extern db_call *db_submit(const char *sql, int n, const char *const *values, const size_t *lengths,
@@ -75,7 +75,7 @@ extern bool db_is_up(void);
 extern const char *db_trouble(void);
 
 /* The callback of libwebsockets' protocol for PostgreSQL's sockets. */
-extern int	db_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+extern int db_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 /* feed.c: changes of alerts, to all WebSocket clients. */
 
@@ -83,25 +83,25 @@ typedef struct feed_client
 {
 	struct feed_client *next;
 	struct lws *wsi;
-	char		since_epoch[64];	/* as asked for; empty: from now on */
-	int64_t		next_seq;		/* the next to be sent */
-	bool		greeted;
-	bool		reading;		/* of the table, what the ring has no more */
-	bool		cut;
-	db_call    *call;
-	bytes		backlog;		/* messages read from the table, each with a length before it */
-	size_t		sent;			/* of the backlog */
-	bytes		gap;			/* to be sent before anything else */
-	time_t		stuck_since;	/* 0 unless something waits to be written */
+	char since_epoch[64]; /* as asked for; empty: from now on */
+	int64_t next_seq;	  /* the next to be sent */
+	bool greeted;
+	bool reading; /* of the table, what the ring has no more */
+	bool cut;
+	db_call *call;
+	bytes backlog;		/* messages read from the table, each with a length before it */
+	size_t sent;		/* of the backlog */
+	bytes gap;			/* to be sent before anything else */
+	time_t stuck_since; /* 0 unless something waits to be written */
 } feed_client;
 
 extern void feed_start(void);
-extern void feed_notified(void);	/* NOTIFY, a timer, or a new connection */
+extern void feed_notified(void); /* NOTIFY, a timer, or a new connection */
 extern void feed_add(feed_client *client, struct lws *wsi, const char *since);
 extern void feed_remove(feed_client *client);
 
 /* Writes what is due; -1 to close the connection. */
-extern int	feed_write(feed_client *client);
+extern int feed_write(feed_client *client);
 
 /* body.c: encodings of requests and answers. */
 
@@ -111,12 +111,12 @@ extern bool body_inflate(const char *p, size_t n, size_t limit, bytes *out, bool
 /* Decodes HTTP's chunked framing as it arrives. */
 typedef struct chunked
 {
-	int			state;
-	size_t		left;
+	int state;
+	size_t left;
 } chunked;
 
 /* 1: whole, 0: more is to come, -1: malformed. */
-extern int	chunked_take(chunked *c, const char *p, size_t n, bytes *out);
+extern int chunked_take(chunked *c, const char *p, size_t n, bytes *out);
 
 extern void problem_body(bytes *out, int status, const char *detail, const char *hint, const char *sqlstate);
 extern void otlp_status_body(bytes *out, bool proto, int grpc_code, const char *message);
@@ -127,20 +127,20 @@ extern const char *status_text(int status);
 
 typedef enum route_kind
 {
-	ROUTE_JSON,					/* the result's only value is the body */
+	ROUTE_JSON, /* the result's only value is the body */
 	ROUTE_TEXT,
-	ROUTE_HEALTH,				/* 503 when it says critical */
-	ROUTE_INGEST,				/* 202 */
+	ROUTE_HEALTH, /* 503 when it says critical */
+	ROUTE_INGEST, /* 202 */
 	ROUTE_OTLP
 } route_kind;
 
 typedef struct route
 {
 	const char *method;
-	const char *path;			/* {id} stands for one segment */
-	route_kind	kind;
-	bool		body;			/* $1 (or $2 after {id}) is the body */
-	const char *const *query;	/* names of query arguments, in order */
+	const char *path; /* {id} stands for one segment */
+	route_kind kind;
+	bool body;				  /* $1 (or $2 after {id}) is the body */
+	const char *const *query; /* names of query arguments, in order */
 	const char *sql;
 } route;
 
@@ -149,8 +149,8 @@ extern const route *route_find(const char *method, const char *path, char *id, s
 
 /* http.c */
 
-extern int	http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+extern int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 extern size_t http_session_size(void);
 extern bool http_load_ui(void);
 
-#endif							/* SL_GATEWAY_H */
+#endif /* SL_GATEWAY_H */

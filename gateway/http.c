@@ -17,51 +17,51 @@
 #define ARGUMENT_MAX 1024
 
 static const char security_headers[] =
-"content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
-"x-content-type-options: nosniff\r\n"
-"referrer-policy: no-referrer\r\n";
+	"content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+	"x-content-type-options: nosniff\r\n"
+	"referrer-policy: no-referrer\r\n";
 
 typedef struct file
 {
-	char		name[64];
+	char name[64];
 	const char *type;
-	char	   *p;
-	size_t		n;
+	char *p;
+	size_t n;
 } file;
 
 static file files[64];
-static int	n_files;
+static int n_files;
 
 typedef struct session
 {
 	struct lws *wsi;
-	bool		websocket;
+	bool websocket;
 	feed_client feed;
 
 	/* the request */
 	const route *route;
-	char		id[64];
-	char		content_type[128];
-	char		origin[256];	/* empty unless allowed */
-	bool		gzip;
-	bool		is_chunked;
-	size_t		body_left;		/* of a body whose length was told */
-	bool		passing_over;	/* answered; the rest of the body is read and forgotten */
-	bool		body_done;
-	chunked		chunks;
-	bytes		body;
-	db_call    *call;
+	char id[64];
+	char content_type[128];
+	char origin[256]; /* empty unless allowed */
+	bool gzip;
+	bool is_chunked;
+	size_t body_left;  /* of a body whose length was told */
+	bool passing_over; /* answered; the rest of the body is read and forgotten */
+	bool body_done;
+	chunked chunks;
+	bytes body;
+	db_call *call;
 
 	/* the answer */
-	int			status;
+	int status;
 	const char *type;
-	bool		close;			/* after it */
-	bool		headers_sent;
-	bool		answering;
-	bool		head;
-	bytes		out;
-	size_t		sent;
-	char		allow[64];
+	bool close; /* after it */
+	bool headers_sent;
+	bool answering;
+	bool head;
+	bytes out;
+	size_t sent;
+	char allow[64];
 } session;
 
 size_t
@@ -74,9 +74,7 @@ static const char *
 type_of(const char *name)
 {
 	static const char *const types[][2] = {
-		{".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-		{".css", "text/css; charset=utf-8"}, {".svg", "image/svg+xml"}, {".json", "application/json"}, {".png", "image/png"}
-	};
+		{".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"}, {".svg", "image/svg+xml"}, {".json", "application/json"}, {".png", "image/png"}};
 	const char *dot = strrchr(name, '.');
 
 	for (size_t i = 0; dot && i < sizeof(types) / sizeof(types[0]); i++)
@@ -90,8 +88,8 @@ static void
 set_version(bytes *content)
 {
 	static const char mark[] = "@VERSION@";
-	char	   *at = content->p ? strstr(content->p, mark) : NULL;
-	bytes		out = {0};
+	char *at = content->p ? strstr(content->p, mark) : NULL;
+	bytes out = {0};
 
 	if (!at)
 		return;
@@ -106,7 +104,7 @@ set_version(bytes *content)
 bool
 http_load_ui(void)
 {
-	DIR		   *dir = opendir(opt.ui);
+	DIR *dir = opendir(opt.ui);
 	struct dirent *entry;
 
 	if (!dir)
@@ -117,11 +115,11 @@ http_load_ui(void)
 	while ((entry = readdir(dir)) != NULL && n_files < (int) (sizeof(files) / sizeof(files[0])))
 	{
 		const char *type = type_of(entry->d_name);
-		char		path[4096];
-		FILE	   *in;
-		bytes		content = {0};
-		char		chunk[8192];
-		size_t		n;
+		char path[4096];
+		FILE *in;
+		bytes content = {0};
+		char chunk[8192];
+		size_t n;
 
 		if (!type || strlen(entry->d_name) >= sizeof(files[0].name))
 			continue;
@@ -173,7 +171,7 @@ host_length(const char *host)
 static bool
 is_loopback(const char *host)
 {
-	size_t		n = host_length(host);
+	size_t n = host_length(host);
 	const char *rest = host + n;
 
 	if (*rest == ':')
@@ -185,7 +183,7 @@ is_loopback(const char *host)
 static bool
 host_allowed(struct lws *wsi)
 {
-	char		host[256];
+	char host[256];
 
 	if (opt.trust_network)
 		return true;
@@ -199,7 +197,7 @@ host_allowed(struct lws *wsi)
 static bool
 origin_allowed(struct lws *wsi, char *origin, size_t size)
 {
-	char		host[256];
+	char host[256];
 	const char *at;
 
 	if (!header(wsi, WSI_TOKEN_ORIGIN, origin, size))
@@ -234,9 +232,11 @@ fail(session *s, int status, const char *detail, const char *hint, const char *s
 	bytes_free(&s->out);
 	if (s->route && s->route->kind == ROUTE_OTLP)
 	{
-		bool		proto = is_otlp_proto(s);
+		bool proto = is_otlp_proto(s);
 		/* INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, INTERNAL */
-		int			code = status == 413 ? 8 : status == 503 ? 14 : status >= 500 ? 13 : 3;
+		int code = status == 413 ? 8 : status == 503 ? 14
+								   : status >= 500	 ? 13
+													 : 3;
 
 		otlp_status_body(&s->out, proto, code, detail);
 		answer(s, status, proto ? "application/x-protobuf" : "application/json");
@@ -282,8 +282,8 @@ fail_sql(session *s, const PGresult *result)
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-	char		text[700];
-	int			status = sqlstate ? status_of(sqlstate) : 503;
+	char text[700];
+	int status = sqlstate ? status_of(sqlstate) : 503;
 
 	if (status >= 500)
 		note("%s %s: %s", s->route->method, s->route->path, message ? message : "unknown error");
@@ -300,7 +300,7 @@ fail_sql(session *s, const PGresult *result)
 static void
 answer_otlp(session *s, long rejected, const char *message)
 {
-	bool		proto = is_otlp_proto(s);
+	bool proto = is_otlp_proto(s);
 
 	otlp_response_body(&s->out, proto, rejected, message);
 	answer(s, 200, proto ? "application/x-protobuf" : "application/json");
@@ -309,7 +309,7 @@ answer_otlp(session *s, long rejected, const char *message)
 static void
 got_result(void *arg, const PGresult *result)
 {
-	session    *s = arg;
+	session *s = arg;
 	const char *value;
 
 	s->call = NULL;
@@ -340,8 +340,9 @@ got_result(void *arg, const PGresult *result)
 	else
 	{
 		bytes_add(&s->out, "\n", 1);
-		answer(s, s->route->kind == ROUTE_INGEST ? 202
-			   : s->route->kind == ROUTE_HEALTH && strstr(value, "\"status\": \"critical\"") ? 503 : 200, "application/json");
+		answer(s, s->route->kind == ROUTE_INGEST ? 202 : s->route->kind == ROUTE_HEALTH && strstr(value, "\"status\": \"critical\"") ? 503
+																																	 : 200,
+			   "application/json");
 	}
 }
 
@@ -350,10 +351,10 @@ static void
 run(session *s, const char *const *arguments)
 {
 	const char *values[DB_PARAMS] = {0};
-	size_t		lengths[DB_PARAMS];
-	int			n = 0;
-	bytes		plain = {0};
-	bool		too_large;
+	size_t lengths[DB_PARAMS];
+	int n = 0;
+	bytes plain = {0};
+	bool too_large;
 
 	for (int i = 0; i < DB_PARAMS; i++)
 		lengths[i] = SIZE_MAX;
@@ -397,8 +398,9 @@ content_type_ok(session *s)
 	static const char *const ingest[] = {"application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", NULL};
 	static const char *const otlp[] = {"application/json", "application/x-protobuf", NULL};
 	static const char *const json[] = {"application/json", NULL};
-	const char *const *allowed = s->route->kind == ROUTE_OTLP ? otlp : s->route->kind == ROUTE_INGEST ? ingest : json;
-	size_t		n = strcspn(s->content_type, "; ");
+	const char *const *allowed = s->route->kind == ROUTE_OTLP ? otlp : s->route->kind == ROUTE_INGEST ? ingest
+																									  : json;
+	size_t n = strcspn(s->content_type, "; ");
 
 	for (; *allowed; allowed++)
 		if (strlen(*allowed) == n && strncasecmp(*allowed, s->content_type, n) == 0)
@@ -443,10 +445,8 @@ method_of(struct lws *wsi)
 	{
 		enum lws_token_indexes token;
 		const char *name;
-	}			methods[] = {
-		{WSI_TOKEN_GET_URI, "GET"}, {WSI_TOKEN_POST_URI, "POST"}, {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
-		{WSI_TOKEN_HEAD_URI, "HEAD"}, {WSI_TOKEN_PUT_URI, "PUT"}, {WSI_TOKEN_PATCH_URI, "PATCH"}, {WSI_TOKEN_DELETE_URI, "DELETE"}
-	};
+	} methods[] = {
+		{WSI_TOKEN_GET_URI, "GET"}, {WSI_TOKEN_POST_URI, "POST"}, {WSI_TOKEN_OPTIONS_URI, "OPTIONS"}, {WSI_TOKEN_HEAD_URI, "HEAD"}, {WSI_TOKEN_PUT_URI, "PUT"}, {WSI_TOKEN_PATCH_URI, "PATCH"}, {WSI_TOKEN_DELETE_URI, "DELETE"}};
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
 		if (lws_hdr_total_length(wsi, methods[i].token) > 0)
@@ -458,13 +458,13 @@ method_of(struct lws *wsi)
 static bool
 argument(struct lws *wsi, const char *name, char *out, size_t size)
 {
-	size_t		n = strlen(name);
-	int			length;
+	size_t n = strlen(name);
+	int length;
 
 	out[0] = '\0';
 	for (int i = 0; (length = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i)) > 0; i++)
 	{
-		char		fragment[ARGUMENT_MAX + 32];
+		char fragment[ARGUMENT_MAX + 32];
 
 		if ((size_t) length >= sizeof(fragment) ||
 			lws_hdr_copy_fragment(wsi, fragment, sizeof(fragment), WSI_TOKEN_HTTP_URI_ARGS, i) < 0)
@@ -496,9 +496,9 @@ static void
 begin_body(session *s, struct lws *wsi)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	char		text[128];
-	char		coding[32];
-	char		digits[32];
+	char text[128];
+	char coding[32];
+	char digits[32];
 	unsigned long long length;
 
 	/* how much comes is the first question: what is not sure is not read on from */
@@ -562,8 +562,8 @@ begin_request(session *s, struct lws *wsi, const char *path_in, size_t path_len)
 	static char buffers[DB_PARAMS][ARGUMENT_MAX];
 	const char *arguments[DB_PARAMS] = {0};
 	const char *method = method_of(wsi);
-	char		path[PATH_MAX_BYTES];
-	bool		known;
+	char path[PATH_MAX_BYTES];
+	bool known;
 
 	reset(s, wsi);
 	if (path_len >= sizeof(path))
@@ -617,7 +617,7 @@ begin_request(session *s, struct lws *wsi, const char *path_in, size_t path_len)
 		begin_body(s, wsi);
 		return 0;
 	}
-	s->body_done = true;		/* one that comes all the same is passed over */
+	s->body_done = true; /* one that comes all the same is passed over */
 	if (!read_arguments(s, wsi, buffers, arguments))
 		fail(s, 400, "an argument is too long", NULL, NULL);
 	else
@@ -628,7 +628,7 @@ begin_request(session *s, struct lws *wsi, const char *path_in, size_t path_len)
 static int
 take_body(session *s, const char *p, size_t n)
 {
-	int			done = 0;
+	int done = 0;
 
 	s->body_left -= n < s->body_left ? n : s->body_left;
 	/* refused already: what is still sent is passed over, so that the answer can be read */
@@ -659,10 +659,10 @@ static int
 send_headers(session *s)
 {
 	static unsigned char buffer[LWS_PRE + 4096];
-	char	   *p = (char *) buffer + LWS_PRE;
-	size_t		room = sizeof(buffer) - LWS_PRE;
-	int			n = snprintf(p, room, "HTTP/1.1 %d %s\r\nserver: stacklens\r\ncontent-length: %zu\r\ncache-control: no-cache\r\n%s",
-							 s->status, status_text(s->status), s->out.n, security_headers);
+	char *p = (char *) buffer + LWS_PRE;
+	size_t room = sizeof(buffer) - LWS_PRE;
+	int n = snprintf(p, room, "HTTP/1.1 %d %s\r\nserver: stacklens\r\ncontent-length: %zu\r\ncache-control: no-cache\r\n%s",
+					 s->status, status_text(s->status), s->out.n, security_headers);
 
 	if (s->type)
 		n += snprintf(p + n, room - n, "content-type: %s\r\n", s->type);
@@ -674,8 +674,8 @@ send_headers(session *s)
 		n += snprintf(p + n, room - n, "access-control-allow-origin: %s\r\nvary: origin\r\n", s->origin);
 	if (s->status == 204)
 		n += snprintf(p + n, room - n, "access-control-allow-methods: GET, POST, OPTIONS\r\n"
-					  "access-control-allow-headers: content-type, content-encoding, x-requested-with, user-agent\r\n"
-					  "access-control-max-age: 600\r\nallow: GET, POST, OPTIONS\r\n");
+									   "access-control-allow-headers: content-type, content-encoding, x-requested-with, user-agent\r\n"
+									   "access-control-max-age: 600\r\nallow: GET, POST, OPTIONS\r\n");
 	n += snprintf(p + n, room - n, "connection: %s\r\n\r\n", s->close ? "close" : "keep-alive");
 	s->headers_sent = true;
 	return lws_write(s->wsi, buffer + LWS_PRE, (size_t) n, LWS_WRITE_HTTP_HEADERS) < n ? -1 : 0;
@@ -685,7 +685,7 @@ static int
 write_answer(session *s)
 {
 	static unsigned char buffer[LWS_PRE + 16384];
-	size_t		n;
+	size_t n;
 
 	if (!s->answering)
 		return 0;
@@ -725,7 +725,7 @@ done:
 		return 0;
 	}
 	{
-		bool		close = s->close;
+		bool close = s->close;
 		struct lws *wsi = s->wsi;
 
 		reset(s, wsi);
@@ -742,7 +742,7 @@ confirm_upgrade(struct lws *wsi, const char *to)
 {
 	static const char probe[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
 	unsigned char buffer[LWS_PRE + sizeof(probe)];
-	char		text[256];
+	char text[256];
 
 	/* one protocol, of one version; "db" is for PostgreSQL's sockets alone */
 	if (strcasecmp(to, "websocket") != 0 || lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ||
@@ -763,8 +763,8 @@ confirm_upgrade(struct lws *wsi, const char *to)
 int
 http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
-	session    *s = user;
-	char		buffer[160];
+	session *s = user;
+	char buffer[160];
 
 	switch (reason)
 	{
@@ -806,7 +806,7 @@ http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
 			s->websocket = false;
 			return 0;
 		case LWS_CALLBACK_RECEIVE:
-			return 0;			/* clients have nothing to say */
+			return 0; /* clients have nothing to say */
 		default:
 			return 0;
 	}

@@ -11,26 +11,25 @@
 #include <sys/resource.h>
 #include <time.h>
 
-options		opt = {
+options opt = {
 	.database = "dbname=stacklens",
 	.listen = "127.0.0.1",
 	.port = 3001,
 	.ui = UI_DIRECTORY,
-	.max_body = (size_t) 16 * 1024 * 1024
-};
+	.max_body = (size_t) 16 * 1024 * 1024};
 
 struct lws_context *context;
-long		max_descriptors = 1024;
+long max_descriptors = 1024;
 
 static volatile sig_atomic_t stop;
 
 void
 note(const char *format, ...)
 {
-	va_list		args;
-	char		when[32];
-	time_t		now = time(NULL);
-	struct tm	utc;
+	va_list args;
+	char when[32];
+	time_t now = time(NULL);
+	struct tm utc;
 
 	gmtime_r(&now, &utc);
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc);
@@ -81,8 +80,8 @@ usage(FILE *out)
 static long
 number(const char *option, const char *text, long low, long high)
 {
-	char	   *end;
-	long		value = strtol(text, &end, 10);
+	char *end;
+	long value = strtol(text, &end, 10);
 
 	if (*text == '\0' || *end != '\0' || value < low || value > high)
 	{
@@ -105,9 +104,8 @@ read_options(int argc, char **argv)
 		{"trust-network", no_argument, NULL, 't'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}
-	};
-	int			c;
+		{NULL, 0, NULL, 0}};
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
 		switch (c)
@@ -151,7 +149,8 @@ read_options(int argc, char **argv)
 	if (!opt.trust_network && strncmp(opt.listen, "127.", 4) != 0 && strcmp(opt.listen, "localhost") != 0)
 	{
 		fprintf(stderr, "stacklens-gateway: \"%s\" is not loopback, and there are no tokens: anyone could read and change alerts\n"
-				"hint: listen on 127.0.0.1, or say --trust-network where something else guards the port\n", opt.listen);
+						"hint: listen on 127.0.0.1, or say --trust-network where something else guards the port\n",
+				opt.listen);
 		exit(2);
 	}
 }
@@ -183,8 +182,7 @@ main(int argc, char **argv)
 	struct lws_protocols protocols[] = {
 		{"http", http_callback, http_session_size(), 4096, 0, NULL, 0},
 		{"db", db_callback, 0, 0, 0, NULL, 0},
-		{NULL, NULL, 0, 0, 0, NULL, 0}
-	};
+		{NULL, NULL, 0, 0, 0, NULL, 0}};
 	struct lws_context_creation_info info = {0};
 	struct rlimit files;
 

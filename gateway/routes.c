@@ -28,7 +28,7 @@ has_form(const char *pattern, const char *path, char *id, size_t id_size)
 	{
 		if (*pattern == '{')
 		{
-			size_t		n = strcspn(path, "/");
+			size_t n = strcspn(path, "/");
 
 			if (n == 0 || n >= id_size)
 				return false;

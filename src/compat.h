@@ -47,4 +47,4 @@
 #define pg_noreturn _Noreturn
 #endif
 
-#endif							/* SL_COMPAT_H */
+#endif /* SL_COMPAT_H */

@@ -19,9 +19,9 @@ PG_FUNCTION_INFO_V1(stacklens_ingest);
 #define COLUMNS 12
 
 static const char insert_log[] =
-"INSERT INTO stacklens.logs (timestamp, observed_timestamp, service, severity_number, level, message,"
-" trace_id, span_id, request_id, error_code, attributes, resource) VALUES"
-" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id";
+	"INSERT INTO stacklens.logs (timestamp, observed_timestamp, service, severity_number, level, message,"
+	" trace_id, span_id, request_id, error_code, attributes, resource) VALUES"
+	" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id";
 
 #define EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
@@ -51,12 +51,12 @@ put_text(Datum *values, char *nulls, int i, sl_str s)
 static int64
 store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 {
-	Datum		values[COLUMNS] = {0};
-	char		nulls[COLUMNS + 1] = "            ";
-	int64		when = record->timestamp ? record->timestamp : record->observed;
-	sl_buf		json;
-	bool		isnull;
-	int64		id;
+	Datum values[COLUMNS] = {0};
+	char nulls[COLUMNS + 1] = "            ";
+	int64 when = record->timestamp ? record->timestamp : record->observed;
+	sl_buf json;
+	bool isnull;
+	int64 id;
 
 	values[0] = TimestampTzGetDatum(when ? sl_timestamptz(when) : GetCurrentTransactionStartTimestamp());
 	nulls[1] = record->observed ? ' ' : 'n';
@@ -72,13 +72,13 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	put_text(values, nulls, 9, record->text[SL_ERROR_CODE]);
 	sl_buf_init(&json, arena, 512);
 	sl_fields_json(&json, &record->attributes, record->notes);
-	put_text(values, nulls, 10, (sl_str) {json.p, json.n});
+	put_text(values, nulls, 10, (sl_str){json.p, json.n});
 	nulls[11] = 'n';
 	if (record->resource)
 	{
 		sl_buf_init(&json, arena, 256);
 		sl_fields_json(&json, &record->resource->fields, 0);
-		put_text(values, nulls, 11, (sl_str) {json.p, json.n});
+		put_text(values, nulls, 11, (sl_str){json.p, json.n});
 	}
 	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not store a log record");
@@ -95,18 +95,18 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	static sl_arena row_arena;
 	static SPIPlanPtr plan;
 	MemoryContext row_context,
-				old_context;
-	bytea	   *body = PG_GETARG_BYTEA_PP(0);
-	text	   *name = PG_GETARG_TEXT_PP(1);
-	sl_records	records = {0};
-	sl_format	format;
-	sl_error	err;
-	Datum	   *stored;
-	Datum		result[3] = {0};
-	bool		nulls[3] = {0};
-	TupleDesc	desc;
+		old_context;
+	bytea *body = PG_GETARG_BYTEA_PP(0);
+	text *name = PG_GETARG_TEXT_PP(1);
+	sl_records records = {0};
+	sl_format format;
+	sl_error err;
+	Datum *stored;
+	Datum result[3] = {0};
+	bool nulls[3] = {0};
+	TupleDesc desc;
 
-	if (!sl_format_from_name((sl_str) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &format))
+	if (!sl_format_from_name((sl_str){VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &format))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown log format \"%s\"", text_to_cstring(name)),
@@ -119,8 +119,8 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (!plan)
 	{
-		Oid			types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+		Oid types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
+							  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
 		plan = SPI_prepare(insert_log, COLUMNS, types);
 		if (!plan || SPI_keepplan(plan) != 0)

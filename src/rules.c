@@ -24,7 +24,7 @@ text_datum(sl_str s, bool *isnull)
 static Datum
 message_datum(const char *s, bool *isnull)
 {
-	return text_datum((sl_str) {s[0] ? s : NULL, strlen(s)}, isnull);
+	return text_datum((sl_str){s[0] ? s : NULL, strlen(s)}, isnull);
 }
 
 /* document: the refused rule, for its name; NULL where the text itself is refused. */
@@ -32,8 +32,8 @@ static void
 put_error(ReturnSetInfo *rsinfo, const sl_error *err, const sl_node *document)
 {
 	const sl_node *name = sl_node_get(document, "name");
-	Datum		values[13] = {0};
-	bool		nulls[13];
+	Datum values[13] = {0};
+	bool nulls[13];
 
 	memset(nulls, true, sizeof(nulls));
 	if (!name)
@@ -53,9 +53,9 @@ put_error(ReturnSetInfo *rsinfo, const sl_error *err, const sl_node *document)
 static void
 put_rule(ReturnSetInfo *rsinfo, const sl_rule *rule, sl_arena *arena)
 {
-	Datum		values[13] = {0};
-	bool		nulls[13];
-	sl_buf		definition;
+	Datum values[13] = {0};
+	bool nulls[13];
+	sl_buf definition;
 
 	memset(nulls, true, sizeof(nulls));
 	sl_buf_init(&definition, arena, 1024);
@@ -70,7 +70,7 @@ put_rule(ReturnSetInfo *rsinfo, const sl_rule *rule, sl_arena *arena)
 	values[3] = message_datum(sl_severity_name[rule->severity], &nulls[3]);
 	values[4] = text_datum(rule->issue_code, &nulls[4]);
 	values[5] = text_datum(rule->logsource, &nulls[5]);
-	values[6] = text_datum((sl_str) {definition.p, definition.n}, &nulls[6]);
+	values[6] = text_datum((sl_str){definition.p, definition.n}, &nulls[6]);
 	values[11] = Int32GetDatum(rule->definition->line);
 	values[12] = Int32GetDatum(rule->definition->col);
 	nulls[11] = nulls[12] = false;
@@ -82,12 +82,12 @@ Datum
 stacklens_read_rules(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
-	text	   *document = PG_GETARG_TEXT_PP(0);
+	text *document = PG_GETARG_TEXT_PP(0);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	sl_documents documents = {0},
-				rules = {0};
-	sl_error	err;
-	bool		whole;
+				 rules = {0};
+	sl_error err;
+	bool whole;
 
 	InitMaterializedSRF(fcinfo, 0);
 	sl_server_arena(&arena);
@@ -98,7 +98,7 @@ stacklens_read_rules(PG_FUNCTION_ARGS)
 		sl_rule_documents(documents.v[i], &arena, &rules);
 	for (size_t i = 0; i < rules.n; i++)
 	{
-		sl_rule    *rule = sl_rule_read(rules.v[i], &arena, &err);
+		sl_rule *rule = sl_rule_read(rules.v[i], &arena, &err);
 
 		if (rule)
 			put_rule(rsinfo, rule, &arena);
@@ -117,7 +117,7 @@ stacklens_read_rules(PG_FUNCTION_ARGS)
 static void
 load_rules(sl_rules *rules, sl_arena *arena)
 {
-	uint64		n;
+	uint64 n;
 
 	if (SPI_execute("SELECT id::text, name, definition::text FROM stacklens_internal.rules WHERE enabled ORDER BY name",
 					true, 0) != SPI_OK_SELECT)
@@ -127,13 +127,13 @@ load_rules(sl_rules *rules, sl_arena *arena)
 	rules->rows = sl_alloc0(arena, (n + 1) * sizeof(sl_rule_row));
 	for (uint64 i = 0; i < n; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		char	   *id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		char	   *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-		char	   *definition = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		char *id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+		char *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		char *definition = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
 		sl_documents documents = {0};
-		sl_error	err;
-		sl_rule    *rule = NULL;
+		sl_error err;
+		sl_rule *rule = NULL;
 		sl_rule_row *row;
 
 		if (sl_read_json(definition, strlen(definition), arena, &documents, &err))
@@ -161,7 +161,7 @@ sl_rules_current(void)
 	static sl_arena arena;
 	static sl_rules rules;
 	static char current[64];
-	char	   *version;
+	char *version;
 
 	/* with xmin: a version that was rolled back is given again */
 	if (SPI_execute("SELECT version || '/' || xmin FROM stacklens_internal.rules_version", true, 1) != SPI_OK_SELECT ||
@@ -183,11 +183,11 @@ Datum
 stacklens_match(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
-	text	   *text_record = PG_GETARG_TEXT_PP(0);
+	text *text_record = PG_GETARG_TEXT_PP(0);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	sl_records	records = {0};
-	sl_rules   *rules;
-	sl_error	err;
+	sl_records records = {0};
+	sl_rules *rules;
+	sl_error err;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	sl_server_arena(&arena);
@@ -199,12 +199,12 @@ stacklens_match(PG_FUNCTION_ARGS)
 	for (size_t i = 0; i < records.n; i++)
 	{
 		const uint32_t *found;
-		size_t		n = sl_match(rules->matcher, &records.v[i], &arena, &found);
+		size_t n = sl_match(rules->matcher, &records.v[i], &arena, &found);
 
 		for (size_t k = 0; k < n; k++)
 		{
-			Datum		value = DirectFunctionCall1(uuid_in, CStringGetDatum(rules->rows[found[k]].id));
-			bool		isnull = false;
+			Datum value = DirectFunctionCall1(uuid_in, CStringGetDatum(rules->rows[found[k]].id));
+			bool isnull = false;
 
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 		}

@@ -14,18 +14,17 @@
 
 PG_MODULE_MAGIC;
 
-char	   *sl_database;
-int			sl_work_mem = 65536;
-int			sl_debug = SL_DEBUG_OFF;
+char *sl_database;
+int sl_work_mem = 65536;
+int sl_debug = SL_DEBUG_OFF;
 
 static const struct config_enum_entry debug_options[] = {
 	{"off", SL_DEBUG_OFF, false},
 	{"match", SL_DEBUG_MATCH, false},
 	{"all", SL_DEBUG_ALL, false},
-	{NULL, 0, false}
-};
+	{NULL, 0, false}};
 
-void		_PG_init(void);
+void _PG_init(void);
 
 /*
  * A setting of the postmaster's can only be made while preloading.  The
@@ -67,8 +66,8 @@ _PG_init(void)
 bool
 sl_has_workers(void)
 {
-	char	   *name;
-	bool		result;
+	char *name;
+	bool result;
 
 	if (!sl_database || sl_database[0] == '\0')
 		return false;
@@ -82,7 +81,7 @@ sl_has_workers(void)
 void
 sl_require_workers(const char *what)
 {
-	char	   *name = get_database_name(MyDatabaseId);
+	char *name = get_database_name(MyDatabaseId);
 
 	if (!sl_database)
 		ereport(ERROR,
@@ -94,8 +93,8 @@ sl_require_workers(const char *what)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s needs background workers, and this server runs them elsewhere", what),
 				 sl_database[0]
-				 ? errdetail("stacklens.database is \"%s\", this database is \"%s\".", sl_database, name)
-				 : errdetail("stacklens.database is empty: no worker runs."),
+					 ? errdetail("stacklens.database is \"%s\", this database is \"%s\".", sl_database, name)
+					 : errdetail("stacklens.database is empty: no worker runs."),
 				 errhint("Set stacklens.database = '%s' in postgresql.conf, and restart the server.", name)));
 }
 

@@ -14,9 +14,9 @@
 #include "core/match/ruleset.h"
 
 /* Settings (stacklens.c). */
-extern char *sl_database;		/* NULL unless preloaded */
-extern int	sl_work_mem;		/* kB */
-extern int	sl_debug;
+extern char *sl_database; /* NULL unless preloaded */
+extern int sl_work_mem;	  /* kB */
+extern int sl_debug;
 
 enum
 {
@@ -27,7 +27,7 @@ enum
 
 /* Core's errors and memory as the server's (error.c). */
 pg_noreturn extern void sl_ereport(const sl_error *err);
-extern int	sl_sqlstate(const sl_error *err);
+extern int sl_sqlstate(const sl_error *err);
 
 /*
  * An empty arena whose exhaustion is an error of the server.  Arenas are
@@ -38,15 +38,15 @@ extern void sl_server_arena(sl_arena *arena);
 /* The enabled rules of this database, compiled (rules.c). */
 typedef struct sl_rule_row
 {
-	char		id[37];
-	char	   *name;			/* as stored: an import may have made it unique */
+	char id[37];
+	char *name; /* as stored: an import may have made it unique */
 } sl_rule_row;
 
 typedef struct sl_rules
 {
 	sl_ruleset *set;
 	sl_matcher *matcher;
-	sl_rule_row *rows;			/* by the set's numbers */
+	sl_rule_row *rows; /* by the set's numbers */
 } sl_rules;
 
 /* Reads them again if they changed; within a transaction with SPI connected. */
@@ -71,4 +71,4 @@ extern void sl_shared_init(void);
 extern void sl_launcher_init(void);
 extern void sl_utility_init(void);
 
-#endif							/* STACKLENS_H */
+#endif /* STACKLENS_H */

@@ -11,12 +11,13 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-extern "C" {
+extern "C"
+{
 #endif
 
-extern uint64_t read_simdjson(const char *data, size_t n);
+	extern uint64_t read_simdjson(const char *data, size_t n);
 
 #ifdef __cplusplus
 }
 #endif
-#endif							/* SL_BENCH_H */
+#endif /* SL_BENCH_H */

@@ -17,10 +17,10 @@
 #include <time.h>
 
 #define ROUNDS 15
-#define BATCH 500				/* messages before an arena is reset, as a worker does */
+#define BATCH 500 /* messages before an arena is reset, as a worker does */
 
 static sl_arena arena;
-static char *json;				/* with room to read past its end */
+static char *json; /* with room to read past its end */
 static size_t json_n;
 static sl_buf proto;
 static volatile uint64_t sink;
@@ -58,8 +58,8 @@ make_json(sl_arena *a)
 static void
 add_text(sl_arena *a, sl_buf *record, const char *key, const char *value)
 {
-	sl_buf		v = otlp_text(a, value),
-				pair = otlp_pair(a, key, &v);
+	sl_buf v = otlp_text(a, value),
+		   pair = otlp_pair(a, key, &v);
 
 	pb_message(record, 6, &pair);
 }
@@ -67,8 +67,8 @@ add_text(sl_arena *a, sl_buf *record, const char *key, const char *value)
 static void
 add_int(sl_arena *a, sl_buf *record, const char *key, int64_t value)
 {
-	sl_buf		v = pb_new(a),
-				pair;
+	sl_buf v = pb_new(a),
+		   pair;
 
 	pb_number(&v, 3, (uint64_t) value);
 	pair = otlp_pair(a, key, &v);
@@ -79,12 +79,12 @@ add_int(sl_arena *a, sl_buf *record, const char *key, int64_t value)
 static void
 make_proto(sl_arena *a)
 {
-	sl_buf		record = pb_new(a),
-				value,
-				pair,
-				resource,
-				logs = pb_new(a),
-				scope;
+	sl_buf record = pb_new(a),
+		   value,
+		   pair,
+		   resource,
+		   logs = pb_new(a),
+		   scope;
 
 	pb_fixed64(&record, 1, 1748781296789000000);
 	pb_number(&record, 2, 17);
@@ -115,9 +115,9 @@ make_proto(sl_arena *a)
 static uint64_t
 read_ours(sl_format format, const char *data, size_t n)
 {
-	static int	batch;
-	sl_records	records = {0};
-	sl_error	err;
+	static int batch;
+	sl_records records = {0};
+	sl_error err;
 
 	if (++batch % BATCH == 0)
 		sl_arena_reset(&arena);
@@ -154,7 +154,7 @@ arena_free(void *data, void *p)
 static uint64_t
 run_protobuf_c(void)
 {
-	static int	batch;
+	static int batch;
 	static ProtobufCAllocator allocator = {arena_alloc, arena_free, &arena};
 	Oracle__Request *request;
 
@@ -170,10 +170,10 @@ run_protobuf_c(void)
 static uint64_t
 walk_jansson(json_t *v)
 {
-	uint64_t	sum = 0;
+	uint64_t sum = 0;
 	const char *key;
-	json_t	   *item;
-	size_t		i;
+	json_t *item;
+	size_t i;
 
 	switch (json_typeof(v))
 	{
@@ -199,8 +199,8 @@ walk_jansson(json_t *v)
 static uint64_t
 run_jansson(void)
 {
-	json_t	   *root = json_loadb(json, json_n, 0, NULL);
-	uint64_t	sum;
+	json_t *root = json_loadb(json, json_n, 0, NULL);
+	uint64_t sum;
 
 	if (!root)
 		die("jansson refuses the message");
@@ -218,10 +218,10 @@ run_simdjson(void)
 typedef struct reader
 {
 	const char *name;
-	uint64_t	(*run) (void);
-	int			messages;		/* a round */
-	double		rates[ROUNDS];
-	double		median;
+	uint64_t (*run)(void);
+	int messages; /* a round */
+	double rates[ROUNDS];
+	double median;
 } reader;
 
 static double
@@ -236,8 +236,8 @@ cpu_seconds(void)
 static int
 ascending(const void *a, const void *b)
 {
-	double		x = *(const double *) a,
-				y = *(const double *) b;
+	double x = *(const double *) a,
+		   y = *(const double *) b;
 
 	return x < y ? -1 : x > y;
 }
@@ -245,15 +245,15 @@ ascending(const void *a, const void *b)
 int
 main(int argc, char **argv)
 {
-	reader		readers[] = {
-		{.name = "JSON: ours, to records",.run = run_our_json,.messages = 200000},
-		{.name = "JSON: simdjson alone",.run = run_simdjson,.messages = 200000},
-		{.name = "JSON: jansson",.run = run_jansson,.messages = 20000},
-		{.name = "OTLP: ours, to records",.run = run_our_proto,.messages = 200000},
-		{.name = "OTLP: protobuf-c, arena",.run = run_protobuf_c,.messages = 100000},
+	reader readers[] = {
+		{.name = "JSON: ours, to records", .run = run_our_json, .messages = 200000},
+		{.name = "JSON: simdjson alone", .run = run_simdjson, .messages = 200000},
+		{.name = "JSON: jansson", .run = run_jansson, .messages = 20000},
+		{.name = "OTLP: ours, to records", .run = run_our_proto, .messages = 200000},
+		{.name = "OTLP: protobuf-c, arena", .run = run_protobuf_c, .messages = 100000},
 	};
-	int			n = (int) (sizeof(readers) / sizeof(readers[0]));
-	sl_arena	messages;
+	int n = (int) (sizeof(readers) / sizeof(readers[0]));
+	sl_arena messages;
 
 	/* for profilers: one reader, by its number */
 	if (argc > 1 && atoi(argv[1]) >= 0 && atoi(argv[1]) < n)
@@ -266,11 +266,11 @@ main(int argc, char **argv)
 	make_json(&messages);
 	make_proto(&messages);
 	printf("JSON log of %zu bytes, OTLP log of %zu bytes; %d rounds\n\n", json_n, proto.n, ROUNDS);
-	for (int round = -1; round < ROUNDS; round++)	/* the first warms up */
+	for (int round = -1; round < ROUNDS; round++) /* the first warms up */
 		for (int i = 0; i < n; i++)
 		{
-			double		start = cpu_seconds();
-			uint64_t	sum = 0;
+			double start = cpu_seconds();
+			uint64_t sum = 0;
 
 			for (int k = 0; k < readers[i].messages; k++)
 				sum += readers[i].run();

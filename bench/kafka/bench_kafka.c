@@ -28,8 +28,8 @@ out_of_memory(sl_arena *a, size_t wanted)
 static void
 add_text(sl_arena *a, sl_buf *record, const char *key, const char *value)
 {
-	sl_buf		v = otlp_text(a, value),
-				pair = otlp_pair(a, key, &v);
+	sl_buf v = otlp_text(a, value),
+		   pair = otlp_pair(a, key, &v);
 
 	pb_message(record, 6, &pair);
 }
@@ -38,13 +38,13 @@ add_text(sl_arena *a, sl_buf *record, const char *key, const char *value)
 static sl_buf
 make_proto(sl_arena *a, int i)
 {
-	sl_buf		record = pb_new(a),
-				value,
-				pair,
-				resource,
-				logs = pb_new(a),
-				scope;
-	char		id[32];
+	sl_buf record = pb_new(a),
+		   value,
+		   pair,
+		   resource,
+		   logs = pb_new(a),
+		   scope;
+	char id[32];
 
 	snprintf(id, sizeof(id), "req-%08x", i);
 	pb_fixed64(&record, 1, 1748781296789000000 + (uint64_t) i);
@@ -75,23 +75,24 @@ make_proto(sl_arena *a, int i)
 static sl_buf
 make_json(sl_arena *a, int i)
 {
-	sl_buf		out;
+	sl_buf out;
 
 	sl_buf_init(&out, a, 512);
 	sl_buf_printf(&out, "{\"timestamp\":\"2025-06-01T12:34:56.789Z\",\"level\":\"ERROR\",\"service\":\"checkout\","
-				  "\"message\":\"payment provider answered 503 after 3 attempts\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
-				  "\"span_id\":\"00f067aa0ba902b7\",\"request_id\":\"req-%08x\",\"error_code\":\"PAYMENT_UNAVAILABLE\","
-				  "\"http\":{\"method\":\"POST\",\"path\":\"/api/orders\",\"status\":502,\"duration_ms\":1843.7},"
-				  "\"user_id\":4711,\"retry\":true,\"tags\":[\"eu\"]}", i);
+						"\"message\":\"payment provider answered 503 after 3 attempts\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
+						"\"span_id\":\"00f067aa0ba902b7\",\"request_id\":\"req-%08x\",\"error_code\":\"PAYMENT_UNAVAILABLE\","
+						"\"http\":{\"method\":\"POST\",\"path\":\"/api/orders\",\"status\":502,\"duration_ms\":1843.7},"
+						"\"user_id\":4711,\"retry\":true,\"tags\":[\"eu\"]}",
+				  i);
 	return out;
 }
 
 static int
 make(int argc, char **argv)
 {
-	sl_arena	arena;
-	FILE	   *out;
-	int			n;
+	sl_arena arena;
+	FILE *out;
+	int n;
 
 	if (argc != 3 || !(out = fopen(argv[2], "wb")))
 		return 2;
@@ -99,8 +100,8 @@ make(int argc, char **argv)
 	sl_arena_init(&arena, 0, out_of_memory);
 	for (int i = 0; i < n; i++)
 	{
-		sl_buf		message;
-		uint32_t	length;
+		sl_buf message;
+		uint32_t length;
 
 		sl_arena_reset(&arena);
 		message = strcmp(argv[0], "json") == 0 ? make_json(&arena, i) : make_proto(&arena, i);
@@ -120,8 +121,8 @@ bare(int argc, char **argv)
 	rd_kafka_queue_t *queue;
 	rd_kafka_t *client;
 	struct rusage usage;
-	char		reason[300];
-	long		left;
+	char reason[300];
+	long left;
 
 	if (argc != 3)
 		return 2;
@@ -139,7 +140,7 @@ bare(int argc, char **argv)
 	queue = rd_kafka_queue_get_consumer(client);
 	while (left > 0)
 	{
-		ssize_t		n = rd_kafka_consume_batch_queue(queue, 100, messages, 10000);
+		ssize_t n = rd_kafka_consume_batch_queue(queue, 100, messages, 10000);
 
 		for (ssize_t i = 0; i < n; i++)
 		{
@@ -149,7 +150,7 @@ bare(int argc, char **argv)
 	}
 	getrusage(RUSAGE_SELF, &usage);
 	printf("%.3f\n", (double) usage.ru_utime.tv_sec + (double) usage.ru_utime.tv_usec / 1e6 +
-		   (double) usage.ru_stime.tv_sec + (double) usage.ru_stime.tv_usec / 1e6);
+						 (double) usage.ru_stime.tv_sec + (double) usage.ru_stime.tv_usec / 1e6);
 	fflush(stdout);
 	_exit(0);
 }

@@ -28,28 +28,28 @@
 
 typedef struct group
 {
-	struct group *next;			/* of the same hash slot */
-	uint32_t	rule;
-	size_t		nth;			/* in the order in which the batch met them */
-	sl_str	   *values;			/* p == NULL where missing */
-	const sl_record *records[SL_SAMPLES];	/* the first ones */
-	int64		times[SL_SAMPLES];
-	int64		count;
-	int64		first_seen;
-	int64		last_seen;
-	char		fingerprint[33];
+	struct group *next; /* of the same hash slot */
+	uint32_t rule;
+	size_t nth;							  /* in the order in which the batch met them */
+	sl_str *values;						  /* p == NULL where missing */
+	const sl_record *records[SL_SAMPLES]; /* the first ones */
+	int64 times[SL_SAMPLES];
+	int64 count;
+	int64 first_seen;
+	int64 last_seen;
+	char fingerprint[33];
 } group;
 
 #define SLOTS 1024
 
 struct sl_matches
 {
-	sl_arena   *arena;
+	sl_arena *arena;
 	const sl_rules *rules;
-	group	  **groups;
-	size_t		n;
-	size_t		cap;
-	group	   *slots[SLOTS];
+	group **groups;
+	size_t n;
+	size_t cap;
+	group *slots[SLOTS];
 };
 
 sl_matches *
@@ -66,9 +66,9 @@ static group *
 find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 {
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, rule);
-	sl_str	   *values = sl_alloc(m->arena, (r->n_group_by + 1) * sizeof(sl_str));
-	uint64_t	hash = rule;
-	group	   *g;
+	sl_str *values = sl_alloc(m->arena, (r->n_group_by + 1) * sizeof(sl_str));
+	uint64_t hash = rule;
+	group *g;
 
 	for (size_t i = 0; i < r->n_group_by; i++)
 	{
@@ -77,7 +77,7 @@ find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 	}
 	for (g = m->slots[hash % SLOTS]; g; g = g->next)
 	{
-		bool		same = g->rule == rule;
+		bool same = g->rule == rule;
 
 		for (size_t i = 0; i < r->n_group_by && same; i++)
 			same = (g->values[i].p != NULL) == (values[i].p != NULL) && sl_str_eq(g->values[i], values[i]);
@@ -91,8 +91,8 @@ find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 	m->slots[hash % SLOTS] = g;
 	if (m->n == m->cap)
 	{
-		size_t		cap = m->cap ? m->cap * 2 : 64;
-		group	  **groups = sl_alloc(m->arena, cap * sizeof(*groups));
+		size_t cap = m->cap ? m->cap * 2 : 64;
+		group **groups = sl_alloc(m->arena, cap * sizeof(*groups));
 
 		if (m->n)
 			memcpy(groups, m->groups, m->n * sizeof(*groups));
@@ -107,8 +107,8 @@ find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 void
 sl_matches_add(sl_matches *m, uint32_t rule, const sl_record *record)
 {
-	group	   *g = find_group(m, rule, record);
-	int64		at = record->timestamp ? record->timestamp : record->observed;
+	group *g = find_group(m, rule, record);
+	int64 at = record->timestamp ? record->timestamp : record->observed;
 
 	if (g->count < SL_SAMPLES)
 	{
@@ -135,7 +135,7 @@ set_fingerprint(const sl_matches *m, group *g)
 	static const char digits[] = "0123456789abcdef";
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, g->rule);
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
-	uint8		sum[PG_SHA256_DIGEST_LENGTH];
+	uint8 sum[PG_SHA256_DIGEST_LENGTH];
 
 	if (!hash || pg_cryptohash_init(hash) < 0)
 		elog(ERROR, "could not compute a fingerprint");
@@ -143,7 +143,7 @@ set_fingerprint(const sl_matches *m, group *g)
 	for (size_t i = 0; i < r->n_group_by; i++)
 	{
 		/* the length keeps neighbours apart, and an empty text from a missing one */
-		int64		n = g->values[i].p ? (int64) g->values[i].n : -1;
+		int64 n = g->values[i].p ? (int64) g->values[i].n : -1;
 
 		hash_update(hash, &n, sizeof(n));
 		hash_update(hash, g->values[i].p, g->values[i].n);
@@ -162,7 +162,7 @@ set_fingerprint(const sl_matches *m, group *g)
 static sl_str
 cut(sl_arena *arena, sl_str s, size_t max)
 {
-	sl_buf		buf;
+	sl_buf buf;
 
 	if (s.n <= max)
 		return s;
@@ -172,13 +172,13 @@ cut(sl_arena *arena, sl_str s, size_t max)
 	sl_buf_init(&buf, arena, s.n + 4);
 	sl_buf_add(&buf, s.p, s.n);
 	sl_buf_puts(&buf, "…");
-	return (sl_str) {buf.p, buf.n};
+	return (sl_str){buf.p, buf.n};
 }
 
 static void
 put_time(sl_buf *out, const char *name, int64 ns)
 {
-	char		when[64];
+	char when[64];
 
 	sl_format_timestamp(when, ns);
 	sl_buf_printf(out, "\"%s\":\"%s\"", name, when);
@@ -187,11 +187,11 @@ put_time(sl_buf *out, const char *name, int64 ns)
 static size_t
 fields_size(const sl_fields *fields)
 {
-	size_t		size = 0;
+	size_t size = 0;
 
 	for (uint32_t i = 0; i < fields->n; i++)
 		size += fields->v[i].name.n + 16 +
-			(fields->v[i].value.type == SL_STRING ? fields->v[i].value.u.s.n : 0);
+				(fields->v[i].value.type == SL_STRING ? fields->v[i].value.u.s.n : 0);
 	return size;
 }
 
@@ -199,7 +199,7 @@ fields_size(const sl_fields *fields)
 static void
 put_sample(sl_buf *out, const sl_record *record, int64 at)
 {
-	size_t		size = fields_size(&record->attributes) + (record->resource ? fields_size(&record->resource->fields) : 0);
+	size_t size = fields_size(&record->attributes) + (record->resource ? fields_size(&record->resource->fields) : 0);
 
 	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
 		size += record->text[i].n;
@@ -210,12 +210,12 @@ put_sample(sl_buf *out, const sl_record *record, int64 at)
 		sl_record_json(out, record);
 	else
 	{
-		sl_record	small = *record;
-		sl_value	note = {.type = SL_INT,.u.i = (int64_t) size};
+		sl_record small = *record;
+		sl_value note = {.type = SL_INT, .u.i = (int64_t) size};
 
 		for (int i = 0; i < SL_KNOWN_TEXTS; i++)
 			small.text[i] = cut(out->arena, small.text[i], MESSAGE_MAX);
-		small.attributes = (sl_fields) {0};
+		small.attributes = (sl_fields){0};
 		small.resource = NULL;
 		*sl_fields_add(out->arena, &small.attributes, SL_STR("stacklens.cut_from_bytes")) = note;
 		sl_record_json(out, &small);
@@ -228,8 +228,9 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 {
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, g->rule);
 	const sl_record *first = g->records[0];
-	sl_str		message = r->message.p ? r->message
-	: first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE] : r->title;
+	sl_str message = r->message.p				 ? r->message
+					 : first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE]
+												 : r->title;
 	const char *name = m->rules->rows[g->rule].name;
 
 	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%s\",\"severity\":\"%s\",\"n\":%lld,",
@@ -238,7 +239,7 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	sl_buf_putc(out, ',');
 	put_time(out, "last_seen", g->last_seen);
 	sl_buf_puts(out, ",\"rule\":");
-	sl_buf_json_string(out, (sl_str) {name, strlen(name)});
+	sl_buf_json_string(out, (sl_str){name, strlen(name)});
 	sl_buf_puts(out, ",\"issue_code\":");
 	sl_buf_json_string(out, r->issue_code);
 	sl_buf_puts(out, ",\"message\":");
@@ -285,11 +286,11 @@ static void
 raise_alerts(sl_buf *json)
 {
 	static SPIPlanPtr plan;
-	Datum		value;
+	Datum value;
 
 	if (!plan)
 	{
-		Oid			types[1] = {TEXTOID};
+		Oid types[1] = {TEXTOID};
 
 		plan = SPI_prepare("SELECT stacklens_internal.raise_alerts($1::pg_catalog.jsonb)", 1, types);
 		if (!plan || SPI_keepplan(plan) != 0)
@@ -306,7 +307,7 @@ raise_alerts(sl_buf *json)
 void
 sl_matches_store(sl_matches *m)
 {
-	sl_buf		json;
+	sl_buf json;
 
 	if (m->n == 0)
 		return;
@@ -330,7 +331,7 @@ sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin
 {
 	sl_dead_letter *letter = sl_alloc(batch->arena, sizeof(*letter));
 
-	*letter = (sl_dead_letter) {payload, n, origin, *error, batch->dead};
+	*letter = (sl_dead_letter){payload, n, origin, *error, batch->dead};
 	batch->dead = letter;
 	batch->n_dead++;
 }
@@ -342,19 +343,21 @@ sl_dead_letters_store(const sl_batch *batch)
 
 	if (!plan)
 	{
-		Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
+		Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
 
 		plan = SPI_prepare("INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload)"
-						   " VALUES ($1::pg_catalog.jsonb, $2, $3, $4)", 4, types);
+						   " VALUES ($1::pg_catalog.jsonb, $2, $3, $4)",
+						   4, types);
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the statement that stores dead letters");
 	}
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
 	{
-		Datum		values[4];
-		bytea	   *payload = palloc(letter->n + VARHDRSZ);
-		char	   *reason = letter->error.detail[0]
-		? psprintf("%s (%s)", letter->error.message, letter->error.detail) : pstrdup(letter->error.message);
+		Datum values[4];
+		bytea *payload = palloc(letter->n + VARHDRSZ);
+		char *reason = letter->error.detail[0]
+						   ? psprintf("%s (%s)", letter->error.message, letter->error.detail)
+						   : pstrdup(letter->error.message);
 
 		SET_VARSIZE(payload, letter->n + VARHDRSZ);
 		if (letter->n)

@@ -26,4 +26,4 @@ extern void sl_matches_store(sl_matches *matches);
 /* Writes a batch's dead letters, likewise. */
 extern void sl_dead_letters_store(const sl_batch *batch);
 
-#endif							/* SL_ALERT_H */
+#endif /* SL_ALERT_H */

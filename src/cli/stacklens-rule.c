@@ -8,7 +8,7 @@
  * Folders are walked for .yml, .yaml and .json files, in order of name.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE				/* asprintf */
+#define _GNU_SOURCE /* asprintf */
 #endif
 
 #include "../core/decode/decode.h"
@@ -23,11 +23,11 @@
 
 typedef struct loaded
 {
-	sl_arena	arena;
+	sl_arena arena;
 	sl_ruleset *set;
-	size_t		files;
-	size_t		rules;
-	size_t		errors;
+	size_t files;
+	size_t rules;
+	size_t errors;
 } loaded;
 
 static void
@@ -53,9 +53,9 @@ report(loaded *l, const char *path, const sl_error *err)
 static char *
 read_all(sl_arena *arena, FILE *file, size_t *n)
 {
-	sl_buf		buf;
-	char		chunk[65536];
-	size_t		got;
+	sl_buf buf;
+	char chunk[65536];
+	size_t got;
 
 	sl_buf_init(&buf, arena, sizeof(chunk));
 	while ((got = fread(chunk, 1, sizeof(chunk), file)) > 0)
@@ -67,12 +67,12 @@ read_all(sl_arena *arena, FILE *file, size_t *n)
 static void
 load_file(loaded *l, const char *path)
 {
-	FILE	   *file = fopen(path, "rb");
+	FILE *file = fopen(path, "rb");
 	sl_documents documents = {0},
-				rules = {0};
-	sl_error	err;
-	size_t		n;
-	char	   *text;
+				 rules = {0};
+	sl_error err;
+	size_t n;
+	char *text;
 
 	if (!file)
 	{
@@ -97,7 +97,7 @@ load_file(loaded *l, const char *path)
 		sl_rule_documents(documents.v[i], &l->arena, &rules);
 	for (size_t i = 0; i < rules.n; i++)
 	{
-		sl_rule    *rule = sl_rule_read(rules.v[i], &l->arena, &err);
+		sl_rule *rule = sl_rule_read(rules.v[i], &l->arena, &err);
 
 		if (!rule)
 		{
@@ -112,8 +112,8 @@ load_file(loaded *l, const char *path)
 static bool
 has_suffix(const char *name, const char *suffix)
 {
-	size_t		n = strlen(name),
-				m = strlen(suffix);
+	size_t n = strlen(name),
+		   m = strlen(suffix);
 
 	return n > m && strcmp(name + n - m, suffix) == 0;
 }
@@ -136,7 +136,7 @@ load_folder(loaded *l, const char *path)
 {
 	struct stat st;
 	struct dirent **entries;
-	int			n;
+	int n;
 
 	n = scandir(path, &entries, NULL, alphasort);
 	if (n < 0)
@@ -148,7 +148,7 @@ load_folder(loaded *l, const char *path)
 	for (int i = 0; i < n; i++)
 	{
 		const char *name = entries[i]->d_name;
-		char	   *inner;
+		char *inner;
 
 		if (name[0] != '.' && asprintf(&inner, "%s/%s", path, name) >= 0)
 		{
@@ -156,7 +156,7 @@ load_folder(loaded *l, const char *path)
 			if (lstat(inner, &st) == 0 &&
 				(S_ISDIR(st.st_mode) || has_suffix(name, ".yml") || has_suffix(name, ".yaml") ||
 				 has_suffix(name, ".json")))
-				(S_ISDIR(st.st_mode) ? load_folder : load_file) (l, inner);
+				(S_ISDIR(st.st_mode) ? load_folder : load_file)(l, inner);
 			free(inner);
 		}
 		free(entries[i]);
@@ -173,7 +173,8 @@ usage(FILE *out, int status)
 		  "check reads rule files (folders are walked) and prints each error as\n"
 		  "file:line:column: error: ...; it exits with 1 if there was one.\n"
 		  "eval runs the rules on events, one JSON object a line, and prints a line of\n"
-		  "JSON for each match; a summary goes to standard error.\n", out);
+		  "JSON for each match; a summary goes to standard error.\n",
+		  out);
 	return status;
 }
 
@@ -192,19 +193,19 @@ static int
 eval(loaded *l, int argc, char **argv)
 {
 	const char *events = NULL;
-	bool		rules = false;
-	FILE	   *file;
-	sl_arena	arena,
-				scratch;
+	bool rules = false;
+	FILE *file;
+	sl_arena arena,
+		scratch;
 	sl_matcher *matcher;
-	char	   *line = NULL;
-	size_t		cap = 0,
-				number = 0,
-				records_seen = 0,
-				matches = 0,
-				bad = 0;
-	ssize_t		n;
-	clock_t		start;
+	char *line = NULL;
+	size_t cap = 0,
+		   number = 0,
+		   records_seen = 0,
+		   matches = 0,
+		   bad = 0;
+	ssize_t n;
+	clock_t start;
 
 	for (int i = 0; i < argc; i++)
 	{
@@ -216,7 +217,7 @@ eval(loaded *l, int argc, char **argv)
 		else if (strcmp(argv[i], "--events") == 0 && i + 1 < argc)
 			events = argv[++i];
 		else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && strcmp(argv[i + 1], "1") == 0)
-			i++;				/* one is all there is */
+			i++; /* one is all there is */
 		else if (strcmp(argv[i], "--no-logsource") != 0)
 			return usage(stderr, 2);
 	}
@@ -235,8 +236,8 @@ eval(loaded *l, int argc, char **argv)
 	start = clock();
 	while ((n = getline(&line, &cap, file)) >= 0)
 	{
-		sl_records	records = {0};
-		sl_error	err;
+		sl_records records = {0};
+		sl_error err;
 
 		number++;
 		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
@@ -253,7 +254,7 @@ eval(loaded *l, int argc, char **argv)
 		for (size_t i = 0; i < records.n; i++)
 		{
 			const uint32_t *found;
-			size_t		n_found;
+			size_t n_found;
 
 			sl_arena_reset(&scratch);
 			n_found = sl_match(matcher, &records.v[i], &scratch, &found);
@@ -262,7 +263,7 @@ eval(loaded *l, int argc, char **argv)
 			for (size_t k = 0; k < n_found; k++)
 			{
 				const sl_rule *rule = sl_ruleset_rule(l->set, found[k]);
-				sl_buf		out;
+				sl_buf out;
 
 				sl_buf_init(&out, &scratch, 256);
 				sl_buf_printf(&out, "{\"event\":%zu,\"rule_id\":", number);
@@ -304,8 +305,8 @@ run(loaded *l, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	loaded		l = {0};
-	int			status;
+	loaded l = {0};
+	int status;
 
 	sl_arena_init(&l.arena, 0, out_of_memory);
 	l.set = sl_ruleset_new(&l.arena);

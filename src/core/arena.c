@@ -14,7 +14,7 @@
 struct sl_arena_block
 {
 	sl_arena_block *older;
-	size_t		size;			/* of the whole block, this header included */
+	size_t size; /* of the whole block, this header included */
 };
 
 #define BLOCK_HEADER ((sizeof(sl_arena_block) + 15) & ~(size_t) 15)
@@ -23,7 +23,7 @@ struct sl_arena_block
 
 void
 sl_arena_init(sl_arena *arena, size_t limit,
-			  void (*out_of_memory) (sl_arena *arena, size_t wanted))
+			  void (*out_of_memory)(sl_arena *arena, size_t wanted))
 {
 	memset(arena, 0, sizeof(*arena));
 	arena->limit = limit;
@@ -44,11 +44,11 @@ free_blocks(sl_arena *arena, sl_arena_block *block)
 }
 
 void
-sl_arena_on_reset(sl_arena *arena, void (*run) (void *what), void *what)
+sl_arena_on_reset(sl_arena *arena, void (*run)(void *what), void *what)
 {
 	sl_cleanup *cleanup = sl_alloc(arena, sizeof(*cleanup));
 
-	*cleanup = (sl_cleanup) {arena->cleanups, run, what};
+	*cleanup = (sl_cleanup){arena->cleanups, run, what};
 	arena->cleanups = cleanup;
 }
 
@@ -100,10 +100,10 @@ no_memory(sl_arena *arena, size_t wanted)
 void *
 sl_arena_grow(sl_arena *arena, size_t size)
 {
-	size_t		rounded = (size + 15) & ~(size_t) 15;
-	size_t		block_size = arena->head ? arena->head->size * 2 : BLOCK_MIN;
+	size_t rounded = (size + 15) & ~(size_t) 15;
+	size_t block_size = arena->head ? arena->head->size * 2 : BLOCK_MIN;
 	sl_arena_block *block;
-	char	   *p;
+	char *p;
 
 	if (rounded < size || rounded > SIZE_MAX / 2)
 		no_memory(arena, size);
@@ -129,21 +129,21 @@ sl_arena_grow(sl_arena *arena, size_t size)
 sl_str
 sl_str_copy(sl_arena *arena, const char *p, size_t n)
 {
-	char	   *copy = sl_alloc(arena, n + 1);
+	char *copy = sl_alloc(arena, n + 1);
 
 	if (n)
 		memcpy(copy, p, n);
 	copy[n] = '\0';
-	return (sl_str) {copy, n};
+	return (sl_str){copy, n};
 }
 
 sl_str
 sl_strf(sl_arena *arena, const char *format, ...)
 {
-	va_list		args;
-	char		probe[1];
-	int			n;
-	char	   *p;
+	va_list args;
+	char probe[1];
+	int n;
+	char *p;
 
 	va_start(args, format);
 	n = vsnprintf(probe, sizeof(probe), format, args);
@@ -152,7 +152,7 @@ sl_strf(sl_arena *arena, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(p, (size_t) n + 1, format, args);
 	va_end(args);
-	return (sl_str) {p, (size_t) n};
+	return (sl_str){p, (size_t) n};
 }
 
 void
@@ -168,8 +168,8 @@ sl_buf_init(sl_buf *buf, sl_arena *arena, size_t cap)
 void
 sl_buf_reserve(sl_buf *buf, size_t more)
 {
-	size_t		cap = buf->cap;
-	char	   *p;
+	size_t cap = buf->cap;
+	char *p;
 
 	if (buf->n + more + 1 <= cap)
 		return;
@@ -201,9 +201,9 @@ sl_buf_puts(sl_buf *buf, const char *s)
 void
 sl_buf_printf(sl_buf *buf, const char *format, ...)
 {
-	va_list		args;
-	char		probe[1];
-	int			n;
+	va_list args;
+	char probe[1];
+	int n;
 
 	va_start(args, format);
 	n = vsnprintf(probe, sizeof(probe), format, args);
@@ -220,8 +220,8 @@ void
 sl_buf_json_string(sl_buf *buf, sl_str s)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t		i,
-				from = 0;
+	size_t i,
+		from = 0;
 
 	sl_buf_reserve(buf, s.n + 2);
 	sl_buf_putc(buf, '"');
@@ -263,7 +263,7 @@ sl_buf_json_string(sl_buf *buf, sl_str s)
 void
 sl_format_text(char *out, size_t size, const char *format, va_list args)
 {
-	int			n = vsnprintf(out, size, format, args);
+	int n = vsnprintf(out, size, format, args);
 
 	if (n >= (int) size)
 		out[sl_utf8_cut(out, size - 1, size - 2)] = '\0';
@@ -272,7 +272,7 @@ sl_format_text(char *out, size_t size, const char *format, va_list args)
 bool
 sl_fail(sl_error *err, const char *sqlstate, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	err->sqlstate = sqlstate;
 	err->detail[0] = err->hint[0] = '\0';
@@ -285,7 +285,7 @@ sl_fail(sl_error *err, const char *sqlstate, const char *format, ...)
 void
 sl_error_detail(sl_error *err, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	sl_format_text(err->detail, sizeof(err->detail), format, args);
@@ -295,7 +295,7 @@ sl_error_detail(sl_error *err, const char *format, ...)
 void
 sl_error_hint(sl_error *err, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	sl_format_text(err->hint, sizeof(err->hint), format, args);

@@ -8,7 +8,7 @@
 sl_node *
 sl_node_new(sl_arena *arena, sl_node_kind kind, int line, int col)
 {
-	sl_node    *node = sl_alloc0(arena, sizeof(*node));
+	sl_node *node = sl_alloc0(arena, sizeof(*node));
 
 	node->kind = kind;
 	node->line = line;
@@ -21,15 +21,15 @@ sl_node_add(sl_arena *arena, sl_node *node, sl_str key, int line, int col, sl_no
 {
 	if (node->n == node->cap)
 	{
-		size_t		cap = node->cap ? node->cap * 2 : 4;
-		sl_entry   *entries = sl_alloc(arena, cap * sizeof(sl_entry));
+		size_t cap = node->cap ? node->cap * 2 : 4;
+		sl_entry *entries = sl_alloc(arena, cap * sizeof(sl_entry));
 
 		if (node->n)
 			memcpy(entries, node->entries, node->n * sizeof(sl_entry));
 		node->entries = entries;
 		node->cap = cap;
 	}
-	node->entries[node->n++] = (sl_entry) {.key = key,.line = line,.col = col,.value = value};
+	node->entries[node->n++] = (sl_entry){.key = key, .line = line, .col = col, .value = value};
 }
 
 /* Keys of one map; beyond any rule's need, and what the check below can pay. */
@@ -39,7 +39,7 @@ sl_node_add(sl_arena *arena, sl_node *node, sl_str key, int line, int col, sl_no
 static uint32_t
 key_hash(sl_str key)
 {
-	uint32_t	hash = 2166136261u;
+	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < key.n; i++)
 		hash = (hash ^ (unsigned char) key.p[i]) * 16777619u;
@@ -50,7 +50,7 @@ bool
 sl_node_add_key(sl_arena *arena, sl_node *map, sl_str key, int line, int col,
 				sl_node *value, sl_error *err)
 {
-	uint32_t	hash = key_hash(key);
+	uint32_t hash = key_hash(key);
 
 	for (size_t i = 0; i < map->n; i++)
 		if (map->entries[i].hash == hash && sl_str_eq(map->entries[i].key, key))
@@ -75,7 +75,7 @@ sl_node_entry(const sl_node *map, const char *key)
 sl_node *
 sl_node_get(const sl_node *map, const char *key)
 {
-	sl_entry   *entry = sl_node_entry(map, key);
+	sl_entry *entry = sl_node_entry(map, key);
 
 	return entry ? entry->value : NULL;
 }
@@ -113,7 +113,7 @@ sl_node_json(sl_buf *out, const sl_node *node)
 			sl_buf_puts(out, "null");
 		else
 		{
-			sl_str		text = sl_value_text(out->arena, &node->value);
+			sl_str text = sl_value_text(out->arena, &node->value);
 
 			sl_buf_add(out, text.p, text.n);
 		}
@@ -139,8 +139,8 @@ sl_documents_add(sl_arena *arena, sl_documents *documents, sl_node *node)
 {
 	if (documents->n == documents->cap)
 	{
-		size_t		cap = documents->cap ? documents->cap * 2 : 8;
-		sl_node   **v = sl_alloc(arena, cap * sizeof(sl_node *));
+		size_t cap = documents->cap ? documents->cap * 2 : 8;
+		sl_node **v = sl_alloc(arena, cap * sizeof(sl_node *));
 
 		if (documents->n)
 			memcpy(v, documents->v, documents->n * sizeof(sl_node *));
@@ -163,8 +163,8 @@ sl_text_col(int col, int text_col, sl_str text, size_t offset)
 bool
 sl_fail_at(sl_error *err, int line, int col, const char *sqlstate, const char *format, ...)
 {
-	va_list		args;
-	char		text[sizeof(err->message)];
+	va_list args;
+	char text[sizeof(err->message)];
 
 	va_start(args, format);
 	sl_format_text(text, sizeof(text), format, args);
@@ -179,7 +179,7 @@ bool
 sl_read_documents(const char *text, size_t n, sl_arena *arena,
 				  sl_documents *documents, sl_error *err)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	memset(err, 0, sizeof(*err));
 	if (n > SL_DOCUMENT_MAX)

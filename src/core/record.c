@@ -37,9 +37,9 @@ enum
 static inline int
 slot_of(sl_str name)
 {
-#define SPELLED(literal, slot) \
+#define SPELLED(literal, slot)                             \
 	if (memcmp(name.p, literal, sizeof(literal) - 1) == 0) \
-		return slot
+	return slot
 
 	switch (name.n)
 	{
@@ -100,7 +100,7 @@ slot_of(sl_str name)
 int
 sl_known_slot(sl_str name)
 {
-	int			slot = slot_of(name);
+	int slot = slot_of(name);
 
 	return slot < SL_KNOWN_TEXTS ? slot : -1;
 }
@@ -108,22 +108,22 @@ sl_known_slot(sl_str name)
 sl_str
 sl_field_name(sl_str name)
 {
-	int			slot = slot_of(name);
+	int slot = slot_of(name);
 
 	if (slot >= 0 && slot < SL_KNOWN_TEXTS)
-		return (sl_str) {sl_known_name[slot], strlen(sl_known_name[slot])};
+		return (sl_str){sl_known_name[slot], strlen(sl_known_name[slot])};
 	return slot == TIMESTAMP ? SL_STR("timestamp") : name;
 }
 
 sl_record *
 sl_records_add(sl_arena *arena, sl_records *records)
 {
-	sl_record  *record;
+	sl_record *record;
 
 	if (records->n == records->cap)
 	{
-		size_t		cap = records->cap ? records->cap * 4 : 1;	/* most messages are one record */
-		sl_record  *v = sl_alloc(arena, cap * sizeof(sl_record));
+		size_t cap = records->cap ? records->cap * 4 : 1; /* most messages are one record */
+		sl_record *v = sl_alloc(arena, cap * sizeof(sl_record));
 
 		if (records->n)
 			memcpy(v, records->v, records->n * sizeof(sl_record));
@@ -146,7 +146,7 @@ sl_records_restore(sl_records *records, const sl_records *before)
 void
 sl_records_refuse(sl_arena *arena, sl_records *records, const sl_error *err)
 {
-	sl_error   *copy = sl_alloc(arena, sizeof(*copy));
+	sl_error *copy = sl_alloc(arena, sizeof(*copy));
 
 	*copy = *err;
 	records->refusal = copy;
@@ -159,8 +159,8 @@ sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
 {
 	if (fields->n == fields->cap)
 	{
-		uint32_t	cap = fields->cap ? fields->cap * 2 : 8;
-		sl_field   *v = sl_alloc(arena, cap * sizeof(sl_field));
+		uint32_t cap = fields->cap ? fields->cap * 2 : 8;
+		sl_field *v = sl_alloc(arena, cap * sizeof(sl_field));
 
 		if (fields->n)
 			memcpy(v, fields->v, fields->n * sizeof(sl_field));
@@ -175,10 +175,10 @@ sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
 static bool
 parse_epoch(sl_str s, int64_t *ns)
 {
-	char		digits[32];
-	char	   *end;
-	double		d;
-	long long	number;
+	char digits[32];
+	char *end;
+	double d;
+	long long number;
 
 	if (s.n == 0 || s.n >= sizeof(digits))
 		return false;
@@ -216,12 +216,12 @@ take_timestamp(sl_value value, int64_t *ns)
 void
 sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 {
-	int			slot = value.element || value.type == SL_NULL ? NO_SLOT : slot_of(name);
+	int slot = value.element || value.type == SL_NULL ? NO_SLOT : slot_of(name);
 
 	/* the first spelling wins, the rest stay fields */
 	if (slot == TIMESTAMP || slot == OBSERVED)
 	{
-		int64_t    *ns = slot == TIMESTAMP ? &record->timestamp : &record->observed;
+		int64_t *ns = slot == TIMESTAMP ? &record->timestamp : &record->observed;
 
 		if (*ns == 0 && take_timestamp(value, ns))
 			return;
@@ -251,13 +251,13 @@ sl_record_set(sl_arena *arena, sl_record *record, sl_str name, sl_value value)
 void
 sl_record_promote(sl_arena *arena, sl_record *record)
 {
-	uint32_t	n = record->attributes.n;
+	uint32_t n = record->attributes.n;
 
 	/* what stays is written at or before where it stood, so in place */
 	record->attributes.n = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		sl_field	from;
+		sl_field from;
 
 		if (record->attributes.n == i && slot_of(record->attributes.v[i].name) == NO_SLOT)
 		{
@@ -299,7 +299,7 @@ sl_record_finish(sl_arena *arena, sl_record *record)
 	{
 		const char *level = sl_level_of(record->severity);
 
-		record->text[SL_LEVEL] = (sl_str) {level, strlen(level)};
+		record->text[SL_LEVEL] = (sl_str){level, strlen(level)};
 	}
 }
 
@@ -309,17 +309,30 @@ sl_severity_of(sl_str level)
 	static const struct
 	{
 		const char *text;
-		int			severity;
-	}			levels[] = {
-		{"trace", 1}, {"debug", 5}, {"verbose", 5},
-		{"info", 9}, {"information", 9}, {"informational", 9}, {"notice", 10},
-		{"warn", 13}, {"warning", 13},
-		{"error", 17}, {"err", 17}, {"severe", 17},
-		{"critical", 18}, {"crit", 18}, {"alert", 19},
-		{"fatal", 21}, {"panic", 21}, {"emergency", 21}, {"emerg", 21},
+		int severity;
+	} levels[] = {
+		{"trace", 1},
+		{"debug", 5},
+		{"verbose", 5},
+		{"info", 9},
+		{"information", 9},
+		{"informational", 9},
+		{"notice", 10},
+		{"warn", 13},
+		{"warning", 13},
+		{"error", 17},
+		{"err", 17},
+		{"severe", 17},
+		{"critical", 18},
+		{"crit", 18},
+		{"alert", 19},
+		{"fatal", 21},
+		{"panic", 21},
+		{"emergency", 21},
+		{"emerg", 21},
 	};
-	size_t		n = level.n;
-	int			step = 0;
+	size_t n = level.n;
+	int step = 0;
 
 	/* OpenTelemetry's short names: ERROR2 is one above ERROR */
 	if (n > 1 && level.p[n - 1] >= '2' && level.p[n - 1] <= '4')
@@ -356,10 +369,10 @@ digits(const char **p, const char *end, int n, int *value)
 static int64_t
 days_from_civil(int y, int m, int d)
 {
-	int			era,
-				yoe,
-				doy,
-				doe;
+	int era,
+		yoe,
+		doy,
+		doe;
 
 	y -= m <= 2;
 	era = y / 400;
@@ -375,15 +388,15 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 	static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	const char *p = s.p,
 			   *end = s.p + s.n;
-	int			year,
-				month,
-				day,
-				hour = 0,
-				minute = 0,
-				second = 0,
-				offset = 0;
-	int64_t		fraction = 0,
-				seconds;
+	int year,
+		month,
+		day,
+		hour = 0,
+		minute = 0,
+		second = 0,
+		offset = 0;
+	int64_t fraction = 0,
+			seconds;
 
 	if (!digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
 		!digits(&p, end, 2, &month) || p == end || *p++ != '-' ||
@@ -406,7 +419,7 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 				return false;
 			if (p < end && (*p == '.' || *p == ','))
 			{
-				int64_t		unit = 100000000;
+				int64_t unit = 100000000;
 
 				p++;
 				if (p == end || *p < '0' || *p > '9')
@@ -419,9 +432,9 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 			p++;
 		else if (p < end && (*p == '+' || *p == '-'))
 		{
-			int			sign = *p++ == '-' ? -1 : 1,
-						oh,
-						om = 0;
+			int sign = *p++ == '-' ? -1 : 1,
+				oh,
+				om = 0;
 
 			if (!digits(&p, end, 2, &oh))
 				return false;
@@ -441,7 +454,7 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 		return false;
 	seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
 	if (seconds < 0 || (seconds == 0 && fraction == 0))
-		return false;			/* 0 stands for none */
+		return false; /* 0 stands for none */
 	*ns = seconds * 1000000000 + fraction;
 	return true;
 }
@@ -449,7 +462,7 @@ sl_parse_timestamp(sl_str s, int64_t *ns)
 bool
 sl_epoch_timestamp(double value, int64_t *ns)
 {
-	double		us;
+	double us;
 
 	if (!(value > 0) || value >= 9.2e18)
 		return false;
@@ -459,7 +472,8 @@ sl_epoch_timestamp(double value, int64_t *ns)
 		return true;
 	}
 	/* by way of whole microseconds: a double has no more digits of today's dates */
-	us = round(value < 1e11 ? value * 1e6 : value < 1e14 ? value * 1e3 : value);
+	us = round(value < 1e11 ? value * 1e6 : value < 1e14 ? value * 1e3
+														 : value);
 	if (us < 1 || us >= 9.2e15)
 		return false;
 	*ns = (int64_t) us * 1000;
@@ -469,8 +483,9 @@ sl_epoch_timestamp(double value, int64_t *ns)
 bool
 sl_epoch_timestamp_int(int64_t value, int64_t *ns)
 {
-	int64_t		unit = value < 100000000000 ? 1000000000 : value < 100000000000000 ? 1000000
-		: value < 100000000000000000 ? 1000 : 1;
+	int64_t unit = value < 100000000000 ? 1000000000 : value < 100000000000000	? 1000000
+												   : value < 100000000000000000 ? 1000
+																				: 1;
 
 	if (value <= 0 || value > INT64_MAX / unit)
 		return false;
@@ -481,18 +496,18 @@ sl_epoch_timestamp_int(int64_t value, int64_t *ns)
 void
 sl_format_timestamp(char *buf, int64_t ns)
 {
-	int64_t		seconds = ns / 1000000000,
-				fraction = ns % 1000000000;
-	int64_t		days,
-				rest;
-	int			era,
-				doe,
-				yoe,
-				doy,
-				mp,
-				y,
-				m,
-				d;
+	int64_t seconds = ns / 1000000000,
+			fraction = ns % 1000000000;
+	int64_t days,
+		rest;
+	int era,
+		doe,
+		yoe,
+		doy,
+		mp,
+		y,
+		m,
+		d;
 
 	if (fraction < 0)
 	{
@@ -522,7 +537,7 @@ sl_format_timestamp(char *buf, int64_t ns)
 static sl_str
 double_text(sl_arena *arena, double d)
 {
-	sl_str		s;
+	sl_str s;
 
 	if (isnan(d))
 		return SL_STR("NaN");
@@ -562,7 +577,7 @@ sl_value_text(sl_arena *arena, const sl_value *value)
 static void
 value_json(sl_buf *out, const sl_value *value)
 {
-	sl_str		text;
+	sl_str text;
 
 	switch (value->type)
 	{
@@ -574,7 +589,7 @@ value_json(sl_buf *out, const sl_value *value)
 			return;
 		case SL_DOUBLE:
 			text = double_text(out->arena, value->u.d);
-			if (!isfinite(value->u.d))	/* JSON has no word for these */
+			if (!isfinite(value->u.d)) /* JSON has no word for these */
 				sl_buf_json_string(out, text);
 			else
 				sl_buf_add(out, text.p, text.n);
@@ -591,7 +606,7 @@ static void
 notes_json(sl_buf *out, uint32_t notes)
 {
 	static const char *const words[] = {"text repaired", "timestamp ignored",
-	"number out of range", "severity number ignored", "trace or span id ignored"};
+										"number out of range", "severity number ignored", "trace or span id ignored"};
 	const char *comma = "";
 
 	sl_buf_puts(out, "\"stacklens.note\":[");
@@ -608,14 +623,14 @@ static int
 compare_fields(const void *a, const void *b)
 {
 	const sl_field *fa = *(const sl_field *const *) a,
-			   *fb = *(const sl_field *const *) b;
-	size_t		n = fa->name.n < fb->name.n ? fa->name.n : fb->name.n;
-	int			order = n ? memcmp(fa->name.p, fb->name.p, n) : 0;
+				   *fb = *(const sl_field *const *) b;
+	size_t n = fa->name.n < fb->name.n ? fa->name.n : fb->name.n;
+	int order = n ? memcmp(fa->name.p, fb->name.p, n) : 0;
 
 	if (order == 0 && fa->name.n != fb->name.n)
 		order = fa->name.n < fb->name.n ? -1 : 1;
 	if (order == 0)
-		order = fa < fb ? -1 : 1;	/* values keep their order */
+		order = fa < fb ? -1 : 1; /* values keep their order */
 	return order;
 }
 
@@ -634,8 +649,8 @@ sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
 	sl_buf_putc(out, '{');
 	for (uint32_t i = 0; i < fields->n;)
 	{
-		uint32_t	first = i,
-					next = i + 1;
+		uint32_t first = i,
+				 next = i + 1;
 
 		while (next < fields->n && sl_str_eq(sorted[next]->name, sorted[i]->name))
 			next++;
@@ -669,7 +684,7 @@ sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
 void
 sl_record_json(sl_buf *out, const sl_record *record)
 {
-	char		when[64];
+	char when[64];
 
 	sl_buf_putc(out, '{');
 	if (record->timestamp)
@@ -705,7 +720,7 @@ sl_str
 sl_record_text(sl_arena *arena, const sl_record *record, sl_str name)
 {
 	const sl_fields *fields = &record->attributes;
-	int			known = sl_known_slot(name);
+	int known = sl_known_slot(name);
 
 	if (known >= 0 && record->text[known].p)
 		return record->text[known];
@@ -718,5 +733,5 @@ sl_record_text(sl_arena *arena, const sl_record *record, sl_str name)
 	for (uint32_t i = 0; i < fields->n; i++)
 		if (sl_str_eq(fields->v[i].name, name) && fields->v[i].value.type != SL_NULL)
 			return sl_value_text(arena, &fields->v[i].value);
-	return (sl_str) {NULL, 0};
+	return (sl_str){NULL, 0};
 }

@@ -44,11 +44,11 @@ valid_sequence(const unsigned char *p, size_t n)
 static inline size_t
 ascii_run(const char *p, size_t n)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	for (; i + 8 <= n; i += 8)
 	{
-		uint64_t	w;
+		uint64_t w;
 
 		memcpy(&w, p + i, 8);
 		/* a high bit, or a zero byte */
@@ -63,11 +63,11 @@ ascii_run(const char *p, size_t n)
 bool
 sl_utf8_valid(const char *p, size_t n)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	for (;;)
 	{
-		int			len;
+		int len;
 
 		i += ascii_run(p + i, n - i);
 		if (i == n)
@@ -82,14 +82,14 @@ sl_utf8_valid(const char *p, size_t n)
 sl_str
 sl_utf8_repair(sl_arena *arena, const char *p, size_t n)
 {
-	sl_buf		out;
-	size_t		i = 0;
+	sl_buf out;
+	size_t i = 0;
 
 	sl_buf_init(&out, arena, n + n / 8 + 16);
 	while (i < n)
 	{
-		size_t		run = ascii_run(p + i, n - i);
-		int			len;
+		size_t run = ascii_run(p + i, n - i);
+		int len;
 
 		sl_buf_add(&out, p + i, run);
 		i += run;
@@ -102,7 +102,7 @@ sl_utf8_repair(sl_arena *arena, const char *p, size_t n)
 			sl_buf_add(&out, "\xEF\xBF\xBD", 3);
 		i += len ? (size_t) len : 1;
 	}
-	return (sl_str) {out.p, out.n};
+	return (sl_str){out.p, out.n};
 }
 
 size_t
@@ -131,7 +131,7 @@ sl_utf8_get(const char *p, size_t n, int *len)
 			return (uint32_t) (u[0] & 0x0F) << 12 | (uint32_t) (u[1] & 0x3F) << 6 | (u[2] & 0x3F);
 		case 4:
 			return (uint32_t) (u[0] & 0x07) << 18 | (uint32_t) (u[1] & 0x3F) << 12 |
-				(uint32_t) (u[2] & 0x3F) << 6 | (u[3] & 0x3F);
+				   (uint32_t) (u[2] & 0x3F) << 6 | (u[3] & 0x3F);
 		default:
 			*len = 1;
 			return 0xFFFD;
@@ -169,12 +169,12 @@ sl_utf8_put(char *p, uint32_t cp)
 static uint32_t
 fold_code_point(uint32_t cp)
 {
-	size_t		lo = 0,
-				hi = sizeof(fold_table) / sizeof(fold_table[0]);
+	size_t lo = 0,
+		   hi = sizeof(fold_table) / sizeof(fold_table[0]);
 
 	while (lo < hi)
 	{
-		size_t		mid = (lo + hi) / 2;
+		size_t mid = (lo + hi) / 2;
 
 		if (fold_table[mid][0] == cp)
 			return fold_table[mid][1];
@@ -189,9 +189,9 @@ fold_code_point(uint32_t cp)
 sl_str
 sl_fold(sl_arena *arena, sl_str s)
 {
-	size_t		i = 0,
-				n = 0;
-	char	   *out;
+	size_t i = 0,
+		   n = 0;
+	char *out;
 
 	/* nothing to do for what is lower-case ASCII already */
 	while (i < s.n)
@@ -220,8 +220,8 @@ sl_fold(sl_arena *arena, sl_str s)
 		}
 		else
 		{
-			int			len;
-			uint32_t	cp = sl_utf8_get(s.p + i, s.n - i, &len);
+			int len;
+			uint32_t cp = sl_utf8_get(s.p + i, s.n - i, &len);
 
 			/* a byte that is no UTF-8 stays: U+FFFD for it would outgrow out */
 			if (len == 1)
@@ -231,5 +231,5 @@ sl_fold(sl_arena *arena, sl_str s)
 			i += (size_t) len;
 		}
 	}
-	return (sl_str) {out, n};
+	return (sl_str){out, n};
 }

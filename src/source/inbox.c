@@ -33,39 +33,52 @@
 
 typedef struct place
 {
-	Datum		from;			/* pg_snapshot */
-	Datum		to;
-	uint64		last_xid;
-	int64		last_id;
-	bool		exhausted;		/* all of the difference was read */
+	Datum from; /* pg_snapshot */
+	Datum to;
+	uint64 last_xid;
+	int64 last_id;
+	bool exhausted; /* all of the difference was read */
 } place;
 
 typedef struct inbox
 {
-	sl_source	source;
-	place		at;				/* of what is committed, stored or not */
-	place		next;			/* of the batch in hand */
-	int64		revision;		/* of the stored place */
-	bool		dirty;			/* at is not stored */
-	uint64		records;		/* judged since it was stored */
-	int64		stored_at;		/* these by sl_now_ms */
-	int64		taken_at;
+	sl_source source;
+	place at;		 /* of what is committed, stored or not */
+	place next;		 /* of the batch in hand */
+	int64 revision;	 /* of the stored place */
+	bool dirty;		 /* at is not stored */
+	uint64 records;	 /* judged since it was stored */
+	int64 stored_at; /* these by sl_now_ms */
+	int64 taken_at;
 } inbox;
 
 static const char page_query[] =
-"SELECT xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id,"
-" span_id, request_id, error_code, attributes::text, resource::text FROM ("
-"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)"
-" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
-" UNION ALL "
-"(SELECT * FROM stacklens.logs WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1)))"
-" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
-") page ORDER BY xid, id LIMIT $5";
+	"SELECT xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id,"
+	" span_id, request_id, error_code, attributes::text, resource::text FROM ("
+	"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)"
+	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
+	" UNION ALL "
+	"(SELECT * FROM stacklens.logs WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1)))"
+	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
+	") page ORDER BY xid, id LIMIT $5";
 
 enum
 {
-	XID = 1, ID, TIMESTAMP, OBSERVED, ARRIVED, SEVERITY, LEVEL, MESSAGE, SERVICE, TRACE, SPAN, REQUEST, ERROR_CODE,
-	ATTRIBUTES, RESOURCE
+	XID = 1,
+	ID,
+	TIMESTAMP,
+	OBSERVED,
+	ARRIVED,
+	SEVERITY,
+	LEVEL,
+	MESSAGE,
+	SERVICE,
+	TRACE,
+	SPAN,
+	REQUEST,
+	ERROR_CODE,
+	ATTRIBUTES,
+	RESOURCE
 };
 
 /* Snapshots outlive transactions. */
@@ -73,7 +86,7 @@ static Datum
 keep(Datum snapshot)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	Datum		copy = datumCopy(snapshot, false, -1);
+	Datum copy = datumCopy(snapshot, false, -1);
 
 	MemoryContextSwitchTo(old);
 	return copy;
@@ -102,9 +115,9 @@ show_place(const place *p)
 static bool
 inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 {
-	inbox	   *in = (inbox *) source;
-	int64		now = sl_now_ms();
-	int64		since = now - in->taken_at;
+	inbox *in = (inbox *) source;
+	int64 now = sl_now_ms();
+	int64 since = now - in->taken_at;
 
 	*wait_ms = 1000;
 	if (in->at.exhausted && since < COALESCE)
@@ -119,13 +132,13 @@ inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 static sl_str
 column(sl_batch *batch, HeapTuple tuple, int number)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
-	text	   *detoasted;
-	sl_str		s;
+	bool isnull;
+	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
+	text *detoasted;
+	sl_str s;
 
 	if (isnull)
-		return (sl_str) {NULL, 0};
+		return (sl_str){NULL, 0};
 	detoasted = DatumGetTextPP(value);
 	batch->bytes += VARSIZE_ANY_EXHDR(detoasted);
 	s = sl_str_copy(batch->arena, VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted));
@@ -137,7 +150,7 @@ column(sl_batch *batch, HeapTuple tuple, int number)
 static bool
 has_column(HeapTuple tuple, int number)
 {
-	bool		isnull;
+	bool isnull;
 
 	(void) SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
 	return !isnull;
@@ -146,8 +159,8 @@ has_column(HeapTuple tuple, int number)
 static int64
 time_column(HeapTuple tuple, int number)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
+	bool isnull;
+	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
 
 	return isnull ? 0 : sl_nanoseconds(DatumGetTimestampTz(value));
 }
@@ -155,8 +168,8 @@ time_column(HeapTuple tuple, int number)
 static void
 read_fields(sl_batch *batch, HeapTuple tuple, int number, sl_fields *fields)
 {
-	sl_str		json = column(batch, tuple, number);
-	sl_error	err;
+	sl_str json = column(batch, tuple, number);
+	sl_error err;
 
 	/* jsonb is well-formed; what may fail is its depth */
 	if (json.n > 2 && !sl_decode_fields(json.p, json.n, batch->arena, fields, &err))
@@ -168,15 +181,13 @@ read_row(sl_batch *batch, HeapTuple tuple)
 {
 	static const struct
 	{
-		int			column;
-		sl_known	slot;
-	}			texts[] = {
-		{LEVEL, SL_LEVEL}, {MESSAGE, SL_MESSAGE}, {SERVICE, SL_SERVICE}, {TRACE, SL_TRACE_ID},
-		{SPAN, SL_SPAN_ID}, {REQUEST, SL_REQUEST_ID}, {ERROR_CODE, SL_ERROR_CODE}
-	};
-	sl_record  *record = sl_records_add(batch->arena, &batch->records);
-	bool		isnull;
-	Datum		severity = SPI_getbinval(tuple, SPI_tuptable->tupdesc, SEVERITY, &isnull);
+		int column;
+		sl_known slot;
+	} texts[] = {
+		{LEVEL, SL_LEVEL}, {MESSAGE, SL_MESSAGE}, {SERVICE, SL_SERVICE}, {TRACE, SL_TRACE_ID}, {SPAN, SL_SPAN_ID}, {REQUEST, SL_REQUEST_ID}, {ERROR_CODE, SL_ERROR_CODE}};
+	sl_record *record = sl_records_add(batch->arena, &batch->records);
+	bool isnull;
+	Datum severity = SPI_getbinval(tuple, SPI_tuptable->tupdesc, SEVERITY, &isnull);
 
 	record->timestamp = time_column(tuple, TIMESTAMP);
 	record->observed = time_column(tuple, OBSERVED);
@@ -204,7 +215,7 @@ static bool
 take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 {
 	MemoryContext context = CurrentMemoryContext;
-	size_t		before = batch->records.n;
+	size_t before = batch->records.n;
 	volatile bool taken = true;
 
 	PG_TRY();
@@ -213,8 +224,8 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-		int			category;
+		ErrorData *error;
+		int category;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -229,9 +240,9 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 			*full = true;
 		else
 		{
-			bool		isnull;
-			int64		id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
-			sl_error	reason = {0};
+			bool isnull;
+			int64 id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
+			sl_error reason = {0};
 
 			batch->arena->limit = 0;
 			sl_fail(&reason, "", "%s", error->message);
@@ -250,15 +261,15 @@ static void
 inbox_take(sl_source *source, sl_batch *batch)
 {
 	static SPIPlanPtr plan;
-	inbox	   *in = (inbox *) source;
-	Datum		values[5];
-	Portal		portal;
-	bool		isnull;
-	bool		full = false;
+	inbox *in = (inbox *) source;
+	Datum values[5];
+	Portal portal;
+	bool isnull;
+	bool full = false;
 
 	if (!plan)
 	{
-		Oid			types[5] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, INT8OID};
+		Oid types[5] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, INT8OID};
 
 		plan = SPI_prepare(page_query, 5, types);
 		if (!plan || SPI_keepplan(plan) != 0)
@@ -286,7 +297,7 @@ inbox_take(sl_source *source, sl_batch *batch)
 			break;
 		for (uint64 i = 0; i < SPI_processed && !full; i++)
 		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
+			HeapTuple tuple = SPI_tuptable->vals[i];
 
 			if (!take_row(batch, tuple, &full))
 				break;
@@ -304,19 +315,20 @@ static bool
 inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 {
 	static SPIPlanPtr plan;
-	inbox	   *in = (inbox *) source;
-	Datum		values[7];
+	inbox *in = (inbox *) source;
+	Datum values[7];
 
 	/* an idle inbox writes nothing */
 	if (!effects && ((batch->records.n == 0 && !in->dirty) || sl_now_ms() - in->stored_at < SL_STORE_EVERY))
 		return false;
 	if (!plan)
 	{
-		Oid			types[7] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID};
+		Oid types[7] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID};
 
 		plan = SPI_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
 						   " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
-						   " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7", 7, types);
+						   " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7",
+						   7, types);
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the inbox's position");
 	}
@@ -337,7 +349,7 @@ inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 static bool
 inbox_settled(sl_source *source, sl_batch *batch, bool stored)
 {
-	inbox	   *in = (inbox *) source;
+	inbox *in = (inbox *) source;
 
 	/* from is either what it was, or what to was */
 	free_snapshot(&in->at.from, in->next.from);
@@ -363,7 +375,7 @@ inbox_settled(sl_source *source, sl_batch *batch, bool stored)
 static void
 inbox_undo(sl_source *source)
 {
-	inbox	   *in = (inbox *) source;
+	inbox *in = (inbox *) source;
 
 	if (in->next.to != in->at.to)
 		free_snapshot(&in->next.to, in->at.to);
@@ -373,9 +385,9 @@ inbox_undo(sl_source *source)
 static void
 load(inbox *in)
 {
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	bool		isnull;
+	HeapTuple tuple;
+	TupleDesc desc;
+	bool isnull;
 
 	sl_begin();
 	if (sl_execute("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision FROM stacklens_internal.inbox_position", true) != 1)
@@ -398,10 +410,8 @@ sl_inbox_open(void)
 {
 	static inbox in;
 
-	in.source = (sl_source) {
-		.name = "inbox",.poll = inbox_poll,.take = inbox_take,.settle = inbox_settle,
-		.settled = inbox_settled,.undo = inbox_undo
-	};
+	in.source = (sl_source){
+		.name = "inbox", .poll = inbox_poll, .take = inbox_take, .settle = inbox_settle, .settled = inbox_settled, .undo = inbox_undo};
 	load(&in);
 	return &in.source;
 }

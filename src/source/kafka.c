@@ -66,70 +66,70 @@
 
 typedef enum stage
 {
-	UNCHECKED,					/* whose group is it? */
+	UNCHECKED, /* whose group is it? */
 	CHECKING,
-	NONE,						/* nothing is assigned */
-	ASKED,						/* the committed offsets are asked for */
-	COMMITTING,					/* an adopted reset is being committed */
-	COMMITTED,					/* ready to be assigned */
+	NONE,		/* nothing is assigned */
+	ASKED,		/* the committed offsets are asked for */
+	COMMITTING, /* an adopted reset is being committed */
+	COMMITTED,	/* ready to be assigned */
 	READING
 } stage;
 
 typedef struct partition
 {
-	int32		id;
-	int64		next;			/* judged up to here */
-	int64		taken;			/* and this with the batch in hand */
-	int64		stored;			/* what the table says */
-	int64		committed;		/* what Kafka was told last */
-	int64		first;			/* where a source without a position starts; -1 unknown */
-	char	   *tag;			/* committed metadata, while being asked */
-	bool		out_of_range;	/* Kafka has no longer what comes next */
+	int32 id;
+	int64 next;		   /* judged up to here */
+	int64 taken;	   /* and this with the batch in hand */
+	int64 stored;	   /* what the table says */
+	int64 committed;   /* what Kafka was told last */
+	int64 first;	   /* where a source without a position starts; -1 unknown */
+	char *tag;		   /* committed metadata, while being asked */
+	bool out_of_range; /* Kafka has no longer what comes next */
 } partition;
 
 typedef struct kafka
 {
-	sl_source	source;
-	char	   *name;
-	char	   *topic;
-	char	   *group;
-	char	   *owner;			/* of the positions: this process, this start */
-	char	   *incarnation;
-	char	   *adopted;		/* the incarnation that a restored dump came from, or "" */
-	int			term;
-	bool		start_latest;
-	sl_format	format;
+	sl_source source;
+	char *name;
+	char *topic;
+	char *group;
+	char *owner; /* of the positions: this process, this start */
+	char *incarnation;
+	char *adopted; /* the incarnation that a restored dump came from, or "" */
+	int term;
+	bool start_latest;
+	sl_format format;
 
 	rd_kafka_t *client;
 	rd_kafka_queue_t *queue;
 	rd_kafka_queue_t *replies;
-	int			wake_fd;
+	int wake_fd;
 
-	stage		stage;
-	rd_kafka_topic_partition_list_t *offered;	/* by the rebalance callback */
-	bool		revoked;
-	rd_kafka_topic_partition_list_t *answer;	/* the group's committed offsets */
-	partition  *partitions;
-	int			n_partitions;
+	stage stage;
+	rd_kafka_topic_partition_list_t *offered; /* by the rebalance callback */
+	bool revoked;
+	rd_kafka_topic_partition_list_t *answer; /* the group's committed offsets */
+	partition *partitions;
+	int n_partitions;
 
-	rd_kafka_message_t **messages;	/* of the batch in hand */
-	size_t		n_messages;
-	size_t		first;			/* those before it belong to the batch before */
-	size_t		used;
-	int64		stored_at;		/* these by sl_now_ms */
-	int64		committed_at;
-	int64		ask_after;		/* a question that failed is not repeated before */
-	int64		trouble_at;
-	intptr_t	rebalances;		/* how many there were; questions carry it */
-	bool		closed;
-	bool		changed;		/* partitions moved since they were stored */
-	char		trouble[400];	/* what librdkafka last complained of */
+	rd_kafka_message_t **messages; /* of the batch in hand */
+	size_t n_messages;
+	size_t first; /* those before it belong to the batch before */
+	size_t used;
+	int64 stored_at; /* these by sl_now_ms */
+	int64 committed_at;
+	int64 ask_after; /* a question that failed is not repeated before */
+	int64 trouble_at;
+	intptr_t rebalances; /* how many there were; questions carry it */
+	bool closed;
+	bool changed;	   /* partitions moved since they were stored */
+	char trouble[400]; /* what librdkafka last complained of */
 } kafka;
 
 static void
 woken(void *arg)
 {
-	uint64		count;
+	uint64 count;
 
 	/* drained; what it tells is looked at by the next poll */
 	if (read(((kafka *) arg)->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
@@ -141,7 +141,7 @@ woken(void *arg)
 static void
 rebalance_cb(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *arg)
 {
-	kafka	   *k = arg;
+	kafka *k = arg;
 
 	if (k->offered)
 		rd_kafka_topic_partition_list_destroy(k->offered);
@@ -157,7 +157,7 @@ static void complain(kafka *k, const char *format, ...) pg_attribute_printf(2, 3
 static void
 complain(kafka *k, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(k->trouble, sizeof(k->trouble), format, args);
@@ -221,9 +221,9 @@ tagged_list(kafka *k)
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		partition  *p = &k->partitions[i];
+		partition *p = &k->partitions[i];
 		rd_kafka_topic_partition_t *to;
-		char		tag[128];
+		char tag[128];
 
 		if (p->stored < 0 || p->stored == p->committed)
 			continue;
@@ -258,31 +258,32 @@ static void
 store_positions(kafka *k)
 {
 	static SPIPlanPtr plan;
-	Datum	   *ids = palloc(k->n_partitions * sizeof(Datum)),
-			   *old = palloc(k->n_partitions * sizeof(Datum)),
-			   *new = palloc(k->n_partitions * sizeof(Datum)),
-			   *high = palloc(k->n_partitions * sizeof(Datum));
-	Datum		values[7];
-	int			n = 0;
+	Datum *ids = palloc(k->n_partitions * sizeof(Datum)),
+		  *old = palloc(k->n_partitions * sizeof(Datum)),
+		  *new = palloc(k->n_partitions * sizeof(Datum)),
+		  *high = palloc(k->n_partitions * sizeof(Datum));
+	Datum values[7];
+	int n = 0;
 
 	if (!plan)
 	{
-		Oid			types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+		Oid types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 
 		plan = SPI_prepare("WITH mine AS (SELECT p.partition, m.next, m.high FROM stacklens_internal.positions p"
 						   " JOIN unnest($4, $5, $6, $7) AS m (partition, old, next, high) ON m.partition = p.partition AND m.old = p.next_offset"
 						   " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
 						   " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high,"
 						   " updated_at = pg_catalog.clock_timestamp()"
-						   " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition", 7, types);
+						   " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
+						   7, types);
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the statement that stores positions");
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		partition  *p = &k->partitions[i];
-		int64_t		low,
-					end;
+		partition *p = &k->partitions[i];
+		int64_t low,
+			end;
 
 		if (p->taken == p->stored)
 			continue;
@@ -342,7 +343,7 @@ ask_committed(kafka *k)
 	rd_kafka_ListConsumerGroupOffsets_t *request =
 		rd_kafka_ListConsumerGroupOffsets_new(k->group, k->stage == UNCHECKED ? NULL : k->offered);
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(k->client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-	char		reason[200];
+	char reason[200];
 
 	rd_kafka_AdminOptions_set_request_timeout(options, 10000, reason, sizeof(reason));
 	rd_kafka_AdminOptions_set_opaque(options, (void *) k->rebalances);
@@ -360,8 +361,8 @@ ask_committed(kafka *k)
 static bool
 first_offset(kafka *k, partition *p)
 {
-	int64_t		low,
-				high;
+	int64_t low,
+		high;
 	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
 
 	if (err)
@@ -377,8 +378,8 @@ first_offset(kafka *k, partition *p)
 static bool
 read_tag(const char *tag, char incarnation[37], int *term, int64 *offset)
 {
-	long long	value;
-	int			used = 0;
+	long long value;
+	int used = 0;
 
 	if (!tag || strncmp(tag, "sl1:", 4) != 0 || strlen(tag) < 42 || tag[40] != ':')
 		return false;
@@ -404,10 +405,10 @@ is_foreign(const kafka *k, const char *incarnation, int term)
 static void
 decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 {
-	char		incarnation[37];
-	int			term;
-	int64		tagged;
-	bool		ours = read_tag(p->tag, incarnation, &term, &tagged);
+	char incarnation[37];
+	int term;
+	int64 tagged;
+	bool ours = read_tag(p->tag, incarnation, &term, &tagged);
 
 	*foreign = ours && is_foreign(k, incarnation, term);
 	if (*foreign)
@@ -421,18 +422,19 @@ decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 					 errdetail("Kafka source \"%s\" goes on at offset %lld instead of %lld.",
 							   k->name, (long long) committed, (long long) p->stored)));
 		p->next = committed;
-		p->committed = -1;		/* until it is committed with the tag */
+		p->committed = -1; /* until it is committed with the tag */
 		return;
 	}
 	p->committed = committed;
-	p->next = p->stored >= 0 ? p->stored : committed >= 0 ? committed : p->first;
+	p->next = p->stored >= 0 ? p->stored : committed >= 0 ? committed
+														  : p->first;
 }
 
 static void
 load_stored(kafka *k)
 {
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
+	Oid types[2] = {TEXTOID, TEXTOID};
+	Datum values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
 
 	if (SPI_execute_with_args("SELECT partition, next_offset FROM stacklens_internal.positions"
 							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
@@ -440,8 +442,8 @@ load_stored(kafka *k)
 		elog(ERROR, "could not read positions");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-		partition  *p = find_partition(k, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+		bool isnull;
+		partition *p = find_partition(k, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 
 		if (p)
 			p->stored = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
@@ -451,15 +453,14 @@ load_stored(kafka *k)
 static void
 own_positions(kafka *k)
 {
-	Oid			types[5] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT8OID};
+	Oid types[5] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT8OID};
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		partition  *p = &k->partitions[i];
-		Datum		values[5] = {
+		partition *p = &k->partitions[i];
+		Datum values[5] = {
 			CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner),
-			Int32GetDatum(p->id), Int64GetDatum(p->next)
-		};
+			Int32GetDatum(p->id), Int64GetDatum(p->next)};
 
 		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner)"
 								  " VALUES ($1, $2, $4, $5, $3) ON CONFLICT (source, topic, partition) DO UPDATE"
@@ -500,16 +501,16 @@ assign_partitions(kafka *k)
 static void
 fill_gaps(kafka *k)
 {
-	Oid			types[5] = {TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID};
+	Oid types[5] = {TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID};
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		partition  *p = &k->partitions[i];
-		int64_t		low,
-					high,
-					from = p->next;
+		partition *p = &k->partitions[i];
+		int64_t low,
+			high,
+			from = p->next;
 		rd_kafka_resp_err_t err;
-		Datum		values[5];
+		Datum values[5];
 
 		if (!p->out_of_range || sl_now_ms() < k->ask_after)
 			continue;
@@ -543,7 +544,7 @@ fill_gaps(kafka *k)
 		p->out_of_range = false;
 		stored_positions(k);
 		drop_messages(k);
-		k->stage = COMMITTED;	/* assigned again, with the new offset */
+		k->stage = COMMITTED; /* assigned again, with the new offset */
 		return;
 	}
 }
@@ -562,14 +563,14 @@ static bool
 read_answer(kafka *k)
 {
 	const rd_kafka_topic_partition_list_t *list = k->answer;
-	bool		known = true;
+	bool known = true;
 
 	k->partitions = MemoryContextAllocZero(TopMemoryContext, Max(list->cnt, 1) * sizeof(partition));
 	k->n_partitions = list->cnt;
 	for (int i = 0; i < list->cnt; i++)
 	{
 		const rd_kafka_topic_partition_t *from = &list->elems[i];
-		partition  *p = &k->partitions[i];
+		partition *p = &k->partitions[i];
 
 		p->id = from->partition;
 		p->stored = p->first = -1;
@@ -594,9 +595,9 @@ read_answer(kafka *k)
 static void
 got_committed(kafka *k)
 {
-	bool		adopted = false,
-				foreign = false,
-				known;
+	bool adopted = false,
+		 foreign = false,
+		 known;
 
 	forget_partitions(k);
 	known = read_answer(k);
@@ -606,8 +607,8 @@ got_committed(kafka *k)
 		load_stored(k);
 		for (int i = 0; i < k->n_partitions && !foreign; i++)
 		{
-			partition  *p = &k->partitions[i];
-			int64		committed = p->committed;
+			partition *p = &k->partitions[i];
+			int64 committed = p->committed;
 
 			decide_position(k, p, committed, &foreign);
 			adopted = adopted || (committed >= 0 && p->committed < 0);
@@ -627,7 +628,7 @@ got_committed(kafka *k)
 	}
 	if (!known)
 	{
-		forget_partitions(k);	/* and asked again */
+		forget_partitions(k); /* and asked again */
 		return;
 	}
 	for (int i = 0; i < k->n_partitions; i++)
@@ -659,12 +660,12 @@ check_owner(kafka *k, const rd_kafka_topic_partition_list_t *list)
 	for (int i = 0; i < list->cnt; i++)
 	{
 		const rd_kafka_topic_partition_t *from = &list->elems[i];
-		char	   *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
-		char		incarnation[37];
-		int			term;
-		int64		offset;
-		bool		foreign = tag && strcmp(from->topic, k->topic) == 0 &&
-		read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
+		char *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
+		char incarnation[37];
+		int term;
+		int64 offset;
+		bool foreign = tag && strcmp(from->topic, k->topic) == 0 &&
+					   read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
 
 		free(tag);
 		if (foreign)
@@ -689,36 +690,37 @@ serve_reply(kafka *k, rd_kafka_event_t *event)
 	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
 
 	if ((intptr_t) rd_kafka_event_opaque(event) != k->rebalances)
-		return;					/* asked for an assignment that is gone */
+		return; /* asked for an assignment that is gone */
 	switch (rd_kafka_event_type(event))
 	{
 		case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
+		{
+			const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
+			const rd_kafka_group_result_t **groups;
+			size_t n = 0;
+
+			bool checking = k->stage == CHECKING;
+
+			if (k->stage != ASKED && !checking)
+				return;
+			k->stage = checking ? UNCHECKED : NONE;
+			groups = err ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
+			if (n != 1 || rd_kafka_group_result_error(groups[0]))
 			{
-				const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
-				const rd_kafka_group_result_t **groups;
-				size_t		n = 0;
-
-				bool		checking = k->stage == CHECKING;
-
-				if (k->stage != ASKED && !checking)
-					return;
-				k->stage = checking ? UNCHECKED : NONE;
-				groups = err ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
-				if (n != 1 || rd_kafka_group_result_error(groups[0]))
-				{
-					complain(k, "could not read the group's offsets: %s",
-							 err ? rd_kafka_event_error_string(event)
-							 : n == 1 ? rd_kafka_error_string(rd_kafka_group_result_error(groups[0])) : "no answer");
-					return;
-				}
-				if (checking)
-				{
-					check_owner(k, rd_kafka_group_result_partitions(groups[0]));
-					return;
-				}
-				k->answer = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
+				complain(k, "could not read the group's offsets: %s",
+						 err	  ? rd_kafka_event_error_string(event)
+						 : n == 1 ? rd_kafka_error_string(rd_kafka_group_result_error(groups[0]))
+								  : "no answer");
 				return;
 			}
+			if (checking)
+			{
+				check_owner(k, rd_kafka_group_result_partitions(groups[0]));
+				return;
+			}
+			k->answer = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
+			return;
+		}
 		case RD_KAFKA_EVENT_OFFSET_COMMIT:
 			if (k->stage != COMMITTING)
 				return;
@@ -746,7 +748,7 @@ serve(kafka *k)
 
 	if (k->revoked)
 	{
-		drop_messages(k);		/* not judged yet: whoever gets the partition reads them */
+		drop_messages(k); /* not judged yet: whoever gets the partition reads them */
 		if (k->stage == READING)
 		{
 			if (k->changed)
@@ -778,7 +780,7 @@ static void
 show_status(kafka *k)
 {
 	static const char *const words[] = {"reaching the broker", "reaching the broker", "joining the group",
-	"reading the group's offsets", "committing a reset", "starting to read"};
+										"reading the group's offsets", "committing a reset", "starting to read"};
 
 	/* librdkafka repeats its complaints while there is reason to */
 	if (k->stage == READING && k->trouble[0] && sl_now_ms() - k->trouble_at > TROUBLE_LASTS)
@@ -801,9 +803,9 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	MemoryContext context = CurrentMemoryContext;
 	const sl_records before = batch->records;
 	volatile bool ok = true,
-				fits = true;
+				  fits = true;
 	rd_kafka_timestamp_type_t type;
-	sl_error	err;
+	sl_error err;
 
 	PG_TRY();
 	{
@@ -811,7 +813,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -844,13 +846,13 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 		sl_records_restore(&batch->records, &before);
 	if (fits)
 	{
-		sl_buf		origin;
+		sl_buf origin;
 
 		sl_buf_init(&origin, batch->arena, 256);
 		sl_buf_puts(&origin, "{\"source\":");
-		sl_buf_json_string(&origin, (sl_str) {k->name, strlen(k->name)});
+		sl_buf_json_string(&origin, (sl_str){k->name, strlen(k->name)});
 		sl_buf_puts(&origin, ",\"topic\":");
-		sl_buf_json_string(&origin, (sl_str) {k->topic, strlen(k->topic)});
+		sl_buf_json_string(&origin, (sl_str){k->topic, strlen(k->topic)});
 		sl_buf_printf(&origin, ",\"partition\":%d,\"offset\":%lld,\"timestamp_ms\":%lld}", message->partition,
 					  (long long) message->offset, (long long) rd_kafka_message_timestamp(message, &type));
 		sl_batch_dead(batch, message->payload, message->len, origin.p, &err);
@@ -861,10 +863,10 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 static void
 fetch(kafka *k)
 {
-	ssize_t		n;
+	ssize_t n;
 
 	if (k->n_messages > 0)
-		return;					/* what an undone or a full batch left */
+		return; /* what an undone or a full batch left */
 	n = rd_kafka_consume_batch_queue(k->queue, 0, k->messages, SL_BATCH_RECORDS);
 	k->n_messages = n > 0 ? (size_t) n : 0;
 	k->first = k->used = 0;
@@ -873,7 +875,7 @@ fetch(kafka *k)
 static bool
 kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 {
-	kafka	   *k = (kafka *) source;
+	kafka *k = (kafka *) source;
 
 	fetch(k);
 	serve(k);
@@ -882,7 +884,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	if (k->stage != READING)
 	{
 		if (k->n_messages > 0)
-			drop_messages(k);	/* left over from an assignment that is gone */
+			drop_messages(k); /* left over from an assignment that is gone */
 		return false;
 	}
 	for (int i = 0; i < k->n_partitions; i++)
@@ -891,7 +893,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS)
 	{
 		rd_kafka_message_t *message = k->messages[k->used];
-		partition  *p = find_partition(k, message->partition);
+		partition *p = find_partition(k, message->partition);
 
 		if (message->err)
 		{
@@ -933,7 +935,7 @@ kafka_take(sl_source *source, sl_batch *batch)
 static bool
 kafka_settle(sl_source *source, sl_batch *batch, bool effects)
 {
-	kafka	   *k = (kafka *) source;
+	kafka *k = (kafka *) source;
 
 	if (!effects && sl_now_ms() - k->stored_at < SL_STORE_EVERY)
 		return false;
@@ -944,7 +946,7 @@ kafka_settle(sl_source *source, sl_batch *batch, bool effects)
 static bool
 kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 {
-	kafka	   *k = (kafka *) source;
+	kafka *k = (kafka *) source;
 
 	for (int i = 0; i < k->n_partitions; i++)
 		k->partitions[i].next = k->partitions[i].taken;
@@ -960,15 +962,15 @@ kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 		if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 			commit_offsets(k);
 	}
-	return true;				/* there may be more: ask at once */
+	return true; /* there may be more: ask at once */
 }
 
 static void
 kafka_undo(sl_source *source)
 {
-	kafka	   *k = (kafka *) source;
+	kafka *k = (kafka *) source;
 
-	k->used = k->first;			/* the same messages again */
+	k->used = k->first; /* the same messages again */
 }
 
 /*
@@ -978,8 +980,8 @@ kafka_undo(sl_source *source)
 static void
 kafka_close(sl_source *source)
 {
-	kafka	   *k = (kafka *) source;
-	int64		deadline = sl_now_ms() + CLOSE_DEADLINE;
+	kafka *k = (kafka *) source;
+	int64 deadline = sl_now_ms() + CLOSE_DEADLINE;
 	rd_kafka_error_t *error;
 
 	if (!k->client || k->closed)
@@ -1014,7 +1016,7 @@ close_at_exit(int code, Datum arg)
 static void
 set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
-	char		reason[300];
+	char reason[300];
 
 	if (rd_kafka_conf_set(conf, name, value, reason, sizeof(reason)) != RD_KAFKA_CONF_OK)
 		ereport(FATAL, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("Kafka option \"%s\": %s", name, reason)));
@@ -1024,19 +1026,20 @@ set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
 static void
 load_source(kafka *k, rd_kafka_conf_t *conf)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(k->name)};
+	Oid types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(k->name)};
 	MemoryContext context = CurrentMemoryContext;
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	char	   *format;
-	sl_str		name;
+	HeapTuple tuple;
+	TupleDesc desc;
+	char *format;
+	sl_str name;
 
 	sl_begin();
 	if (SPI_execute_with_args("SELECT s.brokers, s.topic, s.group_id, s.format, s.start, i.id::pg_catalog.text, i.term,"
 							  " COALESCE(s.adopted_from::pg_catalog.text, '')"
 							  " FROM stacklens_internal.sources s, stacklens_internal.incarnation i WHERE s.name = $1",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		ereport(FATAL, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("Kafka source \"%s\" does not exist", k->name)));
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
@@ -1044,7 +1047,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	k->topic = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 2));
 	k->group = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 3));
 	format = SPI_getvalue(tuple, desc, 4);
-	name = (sl_str) {format, strlen(format)};
+	name = (sl_str){format, strlen(format)};
 	if (!sl_format_from_name(name, &k->format))
 		elog(FATAL, "unknown format \"%s\"", format);
 	k->start_latest = strcmp(SPI_getvalue(tuple, desc, 5), "latest") == 0;
@@ -1053,11 +1056,12 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	k->adopted = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 8));
 	k->owner = MemoryContextStrdup(TopMemoryContext, psprintf("%d/%lld", MyProcPid, (long long) sl_my_slot->started_at));
 	if (SPI_execute_with_args("SELECT o.key, o.value FROM stacklens_internal.sources s, pg_catalog.jsonb_each_text(s.options) o"
-							  " WHERE s.name = $1", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+							  " WHERE s.name = $1",
+							  1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the options of a source");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *option = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char *option = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
 		/* checked when it was stored, and again: a table can be restored from anywhere */
 		if (!sl_kafka_option_allowed(option))
@@ -1073,15 +1077,13 @@ sl_kafka_open(const char *name)
 {
 	static kafka k;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char		reason[300];
-	char		kbytes[32];
-	sigset_t	all,
-				old;
+	char reason[300];
+	char kbytes[32];
+	sigset_t all,
+		old;
 
-	k.source = (sl_source) {
-		.name = name,.poll = kafka_poll,.take = kafka_take,.settle = kafka_settle,
-		.settled = kafka_settled,.undo = kafka_undo,.close = kafka_close
-	};
+	k.source = (sl_source){
+		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo, .close = kafka_close};
 	k.name = MemoryContextStrdup(TopMemoryContext, name);
 	load_source(&k, conf);
 	set_option(conf, "group.id", k.group);

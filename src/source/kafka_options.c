@@ -70,11 +70,11 @@ sl_kafka_options(void)
 Datum
 stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *value = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rd_kafka_conf_t *conf;
 	rd_kafka_conf_res_t result;
-	char		reason[300];
+	char reason[300];
 
 	if (!sl_kafka_option_allowed(name))
 		ereport(ERROR,

@@ -23,19 +23,19 @@
 typedef struct sl_dead_letter
 {
 	const char *payload;
-	size_t		n;
-	const char *origin;			/* a JSON object */
-	sl_error	error;
+	size_t n;
+	const char *origin; /* a JSON object */
+	sl_error error;
 	struct sl_dead_letter *next;
 } sl_dead_letter;
 
 typedef struct sl_batch
 {
-	sl_arena   *arena;			/* holds all of this; reset between batches */
-	sl_records	records;		/* where no time is known, observed is the arrival */
+	sl_arena *arena;	/* holds all of this; reset between batches */
+	sl_records records; /* where no time is known, observed is the arrival */
 	sl_dead_letter *dead;
-	size_t		n_dead;
-	size_t		bytes;
+	size_t n_dead;
+	size_t bytes;
 } sl_batch;
 
 typedef struct sl_source
@@ -43,21 +43,21 @@ typedef struct sl_source
 	const char *name;
 
 	/* True when take may find something; *wait_ms gets when to ask again, at the latest. */
-	bool		(*poll) (struct sl_source *source, sl_batch *batch, int *wait_ms);
-	void		(*take) (struct sl_source *source, sl_batch *batch);
+	bool (*poll)(struct sl_source *source, sl_batch *batch, int *wait_ms);
+	void (*take)(struct sl_source *source, sl_batch *batch);
 
 	/*
 	 * Moves the stored position past the batch.  Without effects it may be
 	 * put off, and false returned.
 	 */
-	bool		(*settle) (struct sl_source *source, sl_batch *batch, bool effects);
+	bool (*settle)(struct sl_source *source, sl_batch *batch, bool effects);
 
 	/* stored: what settle returned.  True when more is there already. */
-	bool		(*settled) (struct sl_source *source, sl_batch *batch, bool stored);
-	void		(*undo) (struct sl_source *source);
+	bool (*settled)(struct sl_source *source, sl_batch *batch, bool stored);
+	void (*undo)(struct sl_source *source);
 
 	/* Gives up what lives outside the process, within its own deadline. */
-	void		(*close) (struct sl_source *source);
+	void (*close)(struct sl_source *source);
 } sl_source;
 
 extern sl_source *sl_inbox_open(void);
@@ -79,4 +79,4 @@ extern bool sl_kafka_option_allowed(const char *name);
 /* The names of those, for a hint. */
 extern char *sl_kafka_options(void);
 
-#endif							/* SL_SOURCE_H */
+#endif /* SL_SOURCE_H */

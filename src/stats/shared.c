@@ -23,10 +23,10 @@ PG_FUNCTION_INFO_V1(stacklens_workers);
 const char *const sl_kind_name[] = {"launcher", "maintainer", "notifier", "evaluator"};
 static const char *const state_name[] = {"free", "stopped", "waiting", "starting", "running", "retrying"};
 
-sl_shared  *sl_shared_state;
-sl_slot    *sl_my_slot;
+sl_shared *sl_shared_state;
+sl_slot *sl_my_slot;
 
-static uint32 wake_at_commit;	/* a bit for each kind */
+static uint32 wake_at_commit; /* a bit for each kind */
 
 static shmem_request_hook_type previous_request_hook;
 static shmem_startup_hook_type previous_startup_hook;
@@ -43,7 +43,7 @@ request_hook(void)
 static void
 startup_hook(void)
 {
-	bool		found;
+	bool found;
 
 	if (previous_startup_hook)
 		previous_startup_hook();
@@ -55,7 +55,7 @@ startup_hook(void)
 		sl_shared_state->lock = &(GetNamedLWLockTranche("stacklens"))->lock;
 		for (int i = 0; i < SL_SLOTS; i++)
 		{
-			sl_slot    *slot = &sl_shared_state->slots[i];
+			sl_slot *slot = &sl_shared_state->slots[i];
 
 			pg_atomic_init_u64(&slot->records, 0);
 			pg_atomic_init_u64(&slot->bytes, 0);
@@ -72,7 +72,7 @@ startup_hook(void)
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	uint32		kinds = wake_at_commit;
+	uint32 kinds = wake_at_commit;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
@@ -106,7 +106,7 @@ sl_wake(sl_kind kind)
 	LWLockAcquire(sl_shared_state->lock, LW_SHARED);
 	for (int i = 0; i < SL_SLOTS; i++)
 	{
-		sl_slot    *slot = &sl_shared_state->slots[i];
+		sl_slot *slot = &sl_shared_state->slots[i];
 
 		if (slot->kind == kind && slot->pid && slot->latch)
 			SetLatch(slot->latch);
@@ -123,7 +123,7 @@ sl_wake_at_commit(sl_kind kind)
 void
 sl_slot_text(sl_slot *slot, char *field, const char *s)
 {
-	int			n = pg_mbcliplen(s, (int) strlen(s), SL_ERROR_MAX - 1);
+	int n = pg_mbcliplen(s, (int) strlen(s), SL_ERROR_MAX - 1);
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 	memcpy(field, s, n);
@@ -137,7 +137,7 @@ sl_slot_text(sl_slot *slot, char *field, const char *s)
 Datum
 stacklens_wake(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	if (!sl_has_workers())
 		PG_RETURN_VOID();
@@ -184,11 +184,26 @@ stacklens_workers(PG_FUNCTION_ARGS)
 {
 	enum
 	{
-		KIND, SOURCE, PID, STATE, STATUS, STARTED, RESTARTS, ERROR_TEXT, ERROR_AT,
-		RECORDS, BYTES, BATCHES, MATCHES, DEAD, LAST_BATCH, PLACE, COLUMNS
+		KIND,
+		SOURCE,
+		PID,
+		STATE,
+		STATUS,
+		STARTED,
+		RESTARTS,
+		ERROR_TEXT,
+		ERROR_AT,
+		RECORDS,
+		BYTES,
+		BATCHES,
+		MATCHES,
+		DEAD,
+		LAST_BATCH,
+		PLACE,
+		COLUMNS
 	};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	sl_slot    *copy;
+	sl_slot *copy;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!sl_has_workers())
@@ -200,9 +215,9 @@ stacklens_workers(PG_FUNCTION_ARGS)
 	LWLockRelease(sl_shared_state->lock);
 	for (int i = 0; i < SL_SLOTS; i++)
 	{
-		sl_slot    *slot = &copy[i];
-		Datum		values[COLUMNS] = {0};
-		bool		nulls[COLUMNS] = {0};
+		sl_slot *slot = &copy[i];
+		Datum values[COLUMNS] = {0};
+		bool nulls[COLUMNS] = {0};
 
 		if (slot->state == SL_FREE)
 			continue;

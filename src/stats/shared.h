@@ -30,30 +30,30 @@ extern const char *const sl_kind_name[];
 
 typedef enum sl_state
 {
-	SL_FREE,					/* the slot is nobody's */
-	SL_STOPPED,					/* not running, and not to be started */
-	SL_WAITING,					/* to be started when its time comes */
-	SL_STARTING,				/* asked of the postmaster */
+	SL_FREE,	 /* the slot is nobody's */
+	SL_STOPPED,	 /* not running, and not to be started */
+	SL_WAITING,	 /* to be started when its time comes */
+	SL_STARTING, /* asked of the postmaster */
 	SL_RUNNING,
-	SL_RETRYING					/* running, and waiting after an error */
+	SL_RETRYING /* running, and waiting after an error */
 } sl_state;
 
 typedef struct sl_slot
 {
-	sl_kind		kind;
-	sl_state	state;
-	bool		wanted;
-	char		source[NAMEDATALEN];	/* evaluators: the source's name */
-	int64		version;		/* of the source's settings */
-	uint32		generation;		/* a worker of an older one must not attach */
-	pid_t		pid;			/* 0 when no process */
-	Latch	   *latch;
+	sl_kind kind;
+	sl_state state;
+	bool wanted;
+	char source[NAMEDATALEN]; /* evaluators: the source's name */
+	int64 version;			  /* of the source's settings */
+	uint32 generation;		  /* a worker of an older one must not attach */
+	pid_t pid;				  /* 0 when no process */
+	Latch *latch;
 	TimestampTz started_at;
-	TimestampTz start_after;	/* SL_WAITING: not before */
-	int32		failures;		/* in a row, for the backoff */
-	int32		restarts;		/* since the server started */
-	char		status[SL_ERROR_MAX];	/* what it does or waits for; empty = its work */
-	char		last_error[SL_ERROR_MAX];
+	TimestampTz start_after;   /* SL_WAITING: not before */
+	int32 failures;			   /* in a row, for the backoff */
+	int32 restarts;			   /* since the server started */
+	char status[SL_ERROR_MAX]; /* what it does or waits for; empty = its work */
+	char last_error[SL_ERROR_MAX];
 	TimestampTz last_error_at;
 
 	/* counters, since the slot was made */
@@ -63,15 +63,15 @@ typedef struct sl_slot
 	pg_atomic_uint64 matches;
 	pg_atomic_uint64 dead_letters;
 	pg_atomic_uint64 last_batch_at;
-	pg_atomic_uint64 place;		/* inbox: first transaction id not yet judged */
+	pg_atomic_uint64 place; /* inbox: first transaction id not yet judged */
 } sl_slot;
 
 typedef struct sl_shared
 {
-	LWLock	   *lock;
-	int			holds;			/* utility commands that want no worker to run */
-	bool		look_for_extension; /* the launcher may try a maintainer now */
-	sl_slot		slots[SL_SLOTS];	/* 0: the launcher, 1: the maintainer */
+	LWLock *lock;
+	int holds;				 /* utility commands that want no worker to run */
+	bool look_for_extension; /* the launcher may try a maintainer now */
+	sl_slot slots[SL_SLOTS]; /* 0: the launcher, 1: the maintainer */
 } sl_shared;
 
 /* NULL where the library is not preloaded. */
@@ -89,4 +89,4 @@ extern void sl_slot_text(sl_slot *slot, char *field, const char *s);
 /* The slot of the running worker of this process, or NULL. */
 extern sl_slot *sl_my_slot;
 
-#endif							/* SL_SHARED_H */
+#endif /* SL_SHARED_H */

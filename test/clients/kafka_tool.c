@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXT 512				/* room for librdkafka's error texts */
+#define TEXT 512 /* room for librdkafka's error texts */
 #define MAX_OPTIONS 64
 
 static const char usage[] =
@@ -43,15 +43,15 @@ static const char usage[] =
 static struct
 {
 	const char *brokers, *topic, *group, *file, *key, *metadata;
-	int			partition;		/* -1: any, or all */
-	int			number;			/* -n; -1: not given */
-	int64_t		offset;			/* -1: not given */
-	int64_t		timestamp;
-	int			timeout;
-	double		rate;
-	bool		length_prefixed, transaction, abort;
-	char	   *properties[MAX_OPTIONS], *headers[MAX_OPTIONS], *configs[MAX_OPTIONS];
-	int			nproperties, nheaders, nconfigs;
+	int partition;	/* -1: any, or all */
+	int number;		/* -n; -1: not given */
+	int64_t offset; /* -1: not given */
+	int64_t timestamp;
+	int timeout;
+	double rate;
+	bool length_prefixed, transaction, abort;
+	char *properties[MAX_OPTIONS], *headers[MAX_OPTIONS], *configs[MAX_OPTIONS];
+	int nproperties, nheaders, nconfigs;
 } opt = {.partition = -1, .number = -1, .offset = -1, .timeout = 10000};
 
 /*
@@ -71,7 +71,7 @@ static void fail(int status, const char *format, ...) __attribute__((format(prin
 static void
 fail(int status, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	fflush(stdout);
 	fputs("kafka_tool: ", stderr);
@@ -106,7 +106,7 @@ check_error(const rd_kafka_error_t *error, const char *what)
 static void
 set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
-	char		text[TEXT];
+	char text[TEXT];
 
 	if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) != RD_KAFKA_CONF_OK)
 		fail(2, "%s", text);
@@ -116,7 +116,7 @@ set(rd_kafka_conf_t *conf, const char *name, const char *value)
 static char *
 split(char *pair)
 {
-	char	   *equals = strchr(pair, '=');
+	char *equals = strchr(pair, '=');
 
 	if (equals == NULL)
 		fail(2, "'%s' has no '='", pair);
@@ -135,7 +135,7 @@ new_conf(void)
 	set(conf, "reconnect.backoff.max.ms", "500");
 	for (int i = 0; i < opt.nproperties; i++)
 	{
-		char	   *value = split(opt.properties[i]);
+		char *value = split(opt.properties[i]);
 
 		set(conf, opt.properties[i], value);
 	}
@@ -145,7 +145,7 @@ new_conf(void)
 static rd_kafka_t *
 new_client(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
-	char		text[TEXT];
+	char text[TEXT];
 	rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof(text));
 
 	if (rk == NULL)
@@ -162,7 +162,7 @@ new_consumer(const char *group)
 	set(conf, "enable.auto.commit", "false");
 	set(conf, "enable.partition.eof", "true");
 	set(conf, "auto.offset.reset", "earliest");
-	set(conf, "fetch.wait.max.ms", "10");	/* the end is known once the broker has waited for more in vain */
+	set(conf, "fetch.wait.max.ms", "10"); /* the end is known once the broker has waited for more in vain */
 	return new_client(RD_KAFKA_CONSUMER, conf);
 }
 
@@ -228,8 +228,8 @@ administer(const char *command)
 	rd_kafka_t *rk = new_client(RD_KAFKA_PRODUCER, new_conf());
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
 	const rd_kafka_topic_result_t **topics = NULL;
-	char		text[TEXT];
-	size_t		n = 0;
+	char text[TEXT];
+	size_t n = 0;
 
 	if (strcmp(command, "group") == 0)
 	{
@@ -262,7 +262,7 @@ administer(const char *command)
 			fail(2, "%s", text);
 		for (int i = 0; i < opt.nconfigs; i++)
 		{
-			char	   *value = split(opt.configs[i]);
+			char *value = split(opt.configs[i]);
 
 			check(rd_kafka_NewTopic_set_config(topic, opt.configs[i], value), opt.configs[i]);
 		}
@@ -286,7 +286,7 @@ administer(const char *command)
 		rd_kafka_CreatePartitions(rk, &more, 1, NULL, queue);
 		topics = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(answer(queue)), &n);
 	}
-	else						/* delete-records */
+	else /* delete-records */
 	{
 		rd_kafka_topic_partition_list_t *list = partitions(rk);
 		rd_kafka_DeleteRecords_t *records;
@@ -328,8 +328,8 @@ next_message(FILE *in, char **buffer, size_t *room, void **value, size_t *length
 {
 	if (opt.length_prefixed)
 	{
-		uint32_t	prefix;
-		size_t		got = fread(&prefix, 1, sizeof(prefix), in);
+		uint32_t prefix;
+		size_t got = fread(&prefix, 1, sizeof(prefix), in);
 
 		if (got == 0)
 			return false;
@@ -347,7 +347,7 @@ next_message(FILE *in, char **buffer, size_t *room, void **value, size_t *length
 	}
 	else
 	{
-		ssize_t		got = getline(buffer, room, in);
+		ssize_t got = getline(buffer, room, in);
 
 		if (got < 0)
 			return false;
@@ -373,14 +373,14 @@ produce(void)
 {
 	rd_kafka_conf_t *conf = new_conf();
 	rd_kafka_t *rk;
-	FILE	   *in = opt.file ? fopen(opt.file, "rb") : stdin;
-	char	   *header_values[MAX_OPTIONS];
-	char	   *buffer = NULL;
-	size_t		room = 0,
-				length;
-	void	   *value;
-	double		start;
-	long		sent = 0;
+	FILE *in = opt.file ? fopen(opt.file, "rb") : stdin;
+	char *header_values[MAX_OPTIONS];
+	char *buffer = NULL;
+	size_t room = 0,
+		   length;
+	void *value;
+	double start;
+	long sent = 0;
 
 	need(opt.topic, "-t");
 	if (in == NULL)
@@ -388,7 +388,7 @@ produce(void)
 	for (int i = 0; i < opt.nheaders; i++)
 		header_values[i] = split(opt.headers[i]);
 	set(conf, "linger.ms", "5");
-	set(conf, "enable.idempotence", "true");	/* a retry must not put a message there twice */
+	set(conf, "enable.idempotence", "true"); /* a retry must not put a message there twice */
 	if (opt.transaction)
 		set(conf, "transactional.id", "kafka_tool");
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
@@ -445,8 +445,8 @@ consume(void)
 {
 	rd_kafka_t *rk = new_consumer("kafka_tool");
 	rd_kafka_topic_partition_list_t *list = partitions(rk);
-	int			left = list->cnt;
-	int			printed = 0;
+	int left = list->cnt;
+	int printed = 0;
 
 	for (int i = 0; i < list->cnt; i++)
 		list->elems[i].offset = opt.offset < 0 ? RD_KAFKA_OFFSET_BEGINNING : opt.offset;
@@ -480,8 +480,8 @@ end_offsets(void)
 
 	for (int i = 0; i < list->cnt; i++)
 	{
-		int64_t		low,
-					high;
+		int64_t low,
+			high;
 
 		check(rd_kafka_query_watermark_offsets(rk, opt.topic, list->elems[i].partition, &low, &high, opt.timeout),
 			  "offsets");
@@ -496,7 +496,7 @@ committed(void)
 	rd_kafka_topic_partition_list_t *list;
 
 	need(opt.group, "-g");
-	rk = new_consumer(opt.group);	/* never subscribes, so the group doesn't rebalance */
+	rk = new_consumer(opt.group); /* never subscribes, so the group doesn't rebalance */
 	list = partitions(rk);
 	check(rd_kafka_committed(rk, list, opt.timeout), "committed");
 	for (int i = 0; i < list->cnt; i++)
@@ -554,53 +554,90 @@ main(int argc, char **argv)
 		{"rate", required_argument, NULL, 'r'},
 		{"transaction", required_argument, NULL, 'x'},
 		{"timeout", required_argument, NULL, 'W'},
-		{NULL, 0, NULL, 0}
-	};
+		{NULL, 0, NULL, 0}};
 	static const struct
 	{
 		const char *name;
-		void		(*run) (void);
-	}			commands[] = {
-		{"ping", ping}, {"produce", produce}, {"consume", consume},
-		{"end-offsets", end_offsets}, {"committed", committed}, {"commit", commit},
-		{"create-topic", NULL}, {"delete-topic", NULL}, {"add-partitions", NULL}, {"delete-records", NULL},
+		void (*run)(void);
+	} commands[] = {
+		{"ping", ping},
+		{"produce", produce},
+		{"consume", consume},
+		{"end-offsets", end_offsets},
+		{"committed", committed},
+		{"commit", commit},
+		{"create-topic", NULL},
+		{"delete-topic", NULL},
+		{"add-partitions", NULL},
+		{"delete-records", NULL},
 		{"group", NULL},
 	};
 	const char *command = argc > 1 ? argv[1] : "";
-	char	   *property;
-	int			c;
+	char *property;
+	int c;
 
 	optind = 2;
 	while (argc > 1 && (c = getopt_long(argc, argv, "b:t:g:p:f:n:o:X:", names, NULL)) != -1)
 		switch (c)
 		{
-			case 'b': opt.brokers = optarg; break;
-			case 't': opt.topic = optarg; break;
-			case 'g': opt.group = optarg; break;
-			case 'p': opt.partition = atoi(optarg); break;
-			case 'f': opt.file = optarg; break;
-			case 'n': opt.number = atoi(optarg); break;
-			case 'o': opt.offset = atoll(optarg); break;
-			case 'X': push(opt.properties, &opt.nproperties, optarg); break;
-			case 'H': push(opt.headers, &opt.nheaders, optarg); break;
-			case 'C': push(opt.configs, &opt.nconfigs, optarg); break;
+			case 'b':
+				opt.brokers = optarg;
+				break;
+			case 't':
+				opt.topic = optarg;
+				break;
+			case 'g':
+				opt.group = optarg;
+				break;
+			case 'p':
+				opt.partition = atoi(optarg);
+				break;
+			case 'f':
+				opt.file = optarg;
+				break;
+			case 'n':
+				opt.number = atoi(optarg);
+				break;
+			case 'o':
+				opt.offset = atoll(optarg);
+				break;
+			case 'X':
+				push(opt.properties, &opt.nproperties, optarg);
+				break;
+			case 'H':
+				push(opt.headers, &opt.nheaders, optarg);
+				break;
+			case 'C':
+				push(opt.configs, &opt.nconfigs, optarg);
+				break;
 			case 'F':
 				opt.length_prefixed = one_of(optarg, "lines", "length-prefixed") == 1;
 				break;
-			case 'k': opt.key = optarg; break;
-			case 'm': opt.metadata = optarg; break;
-			case 'T': opt.timestamp = atoll(optarg); break;
-			case 'r': opt.rate = atof(optarg); break;
+			case 'k':
+				opt.key = optarg;
+				break;
+			case 'm':
+				opt.metadata = optarg;
+				break;
+			case 'T':
+				opt.timestamp = atoll(optarg);
+				break;
+			case 'r':
+				opt.rate = atof(optarg);
+				break;
 			case 'x':
 				opt.abort = one_of(optarg, "commit", "abort") == 1;
 				opt.transaction = true;
 				break;
-			case 'W': opt.timeout = atoi(optarg); break;
+			case 'W':
+				opt.timeout = atoi(optarg);
+				break;
 			case 'z':
 				if (asprintf(&property, "compression.codec=%s", optarg) > 0)
 					push(opt.properties, &opt.nproperties, property);
 				break;
-			default: fail(2, "wrong option\n%s", usage);
+			default:
+				fail(2, "wrong option\n%s", usage);
 		}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(command, commands[i].name) == 0)

@@ -59,7 +59,7 @@ pb_message(sl_buf *out, int field, const sl_buf *inner)
 static inline sl_buf
 pb_new(sl_arena *arena)
 {
-	sl_buf		buf;
+	sl_buf buf;
 
 	sl_buf_init(&buf, arena, 64);
 	return buf;
@@ -69,7 +69,7 @@ pb_new(sl_arena *arena)
 static inline sl_buf
 otlp_text(sl_arena *arena, const char *s)
 {
-	sl_buf		value = pb_new(arena);
+	sl_buf value = pb_new(arena);
 
 	pb_text(&value, 1, s);
 	return value;
@@ -78,7 +78,7 @@ otlp_text(sl_arena *arena, const char *s)
 static inline sl_buf
 otlp_pair(sl_arena *arena, const char *key, const sl_buf *value)
 {
-	sl_buf		pair = pb_new(arena);
+	sl_buf pair = pb_new(arena);
 
 	pb_text(&pair, 1, key);
 	pb_message(&pair, 2, value);
@@ -88,7 +88,7 @@ otlp_pair(sl_arena *arena, const char *key, const sl_buf *value)
 static inline sl_buf
 otlp_wrap(sl_arena *arena, int field, const sl_buf *inner)
 {
-	sl_buf		out = pb_new(arena);
+	sl_buf out = pb_new(arena);
 
 	pb_message(&out, field, inner);
 	return out;
@@ -98,10 +98,10 @@ otlp_wrap(sl_arena *arena, int field, const sl_buf *inner)
 static inline sl_buf
 otlp_request(sl_arena *arena, const sl_buf *record)
 {
-	sl_buf		scope = otlp_wrap(arena, 2, record);
-	sl_buf		resource = otlp_wrap(arena, 2, &scope);
+	sl_buf scope = otlp_wrap(arena, 2, record);
+	sl_buf resource = otlp_wrap(arena, 2, &scope);
 
 	return otlp_wrap(arena, 1, &resource);
 }
 
-#endif							/* SL_ENCODE_H */
+#endif /* SL_ENCODE_H */

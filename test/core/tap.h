@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int	tap_count;
-static int	tap_failed;
+static int tap_count;
+static int tap_failed;
 
 #define ok(condition, ...) tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
 #define is(got, want, ...) tap_is((got), (want), __FILE__, __LINE__, __VA_ARGS__)
@@ -22,7 +22,7 @@ static int	tap_failed;
 static inline bool
 tap_ok(bool condition, const char *file, int line, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	printf("%sok %d - ", condition ? "" : "not ", ++tap_count);
 	va_start(args, format);
@@ -40,9 +40,9 @@ tap_ok(bool condition, const char *file, int line, const char *format, ...)
 static inline bool
 tap_is(sl_str got, const char *want, const char *file, int line, const char *format, ...)
 {
-	bool		same = want ? got.p && sl_str_is(got, want) : !got.p;
-	char		text[512];
-	va_list		args;
+	bool same = want ? got.p && sl_str_is(got, want) : !got.p;
+	char text[512];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -55,8 +55,8 @@ tap_is(sl_str got, const char *want, const char *file, int line, const char *for
 static inline bool
 tap_is_int(long long got, long long want, const char *file, int line, const char *format, ...)
 {
-	char		text[512];
-	va_list		args;
+	char text[512];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -76,13 +76,13 @@ tap_done(void)
 static inline sl_str
 S(const char *s)
 {
-	return (sl_str) {s, strlen(s)};
+	return (sl_str){s, strlen(s)};
 }
 
 static inline sl_str
 B(const sl_buf *buf)
 {
-	return (sl_str) {buf->p, buf->n};
+	return (sl_str){buf->p, buf->n};
 }
 
 static inline void
@@ -103,4 +103,4 @@ tap_arena(void)
 	return &arena;
 }
 
-#endif							/* SL_TAP_H */
+#endif /* SL_TAP_H */

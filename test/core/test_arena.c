@@ -27,11 +27,11 @@ count_up(void *what)
 static void
 test_blocks(void)
 {
-	sl_arena	arena;
-	char	   *first,
-			   *p;
-	size_t		held;
-	bool		aligned = true;
+	sl_arena arena;
+	char *first,
+		*p;
+	size_t held;
+	bool aligned = true;
 
 	sl_arena_init(&arena, 0, tap_out_of_memory);
 	first = sl_alloc(&arena, 1);
@@ -62,8 +62,8 @@ test_blocks(void)
 static void
 test_limit(void)
 {
-	sl_arena	arena;
-	int			runs = 0;
+	sl_arena arena;
+	int runs = 0;
 
 	sl_arena_init(&arena, 256 * 1024, jump_out);
 	if (setjmp(jump) == 0)
@@ -94,9 +94,9 @@ test_limit(void)
 static void
 test_buf(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		buf;
-	size_t		n = 0;
+	sl_arena *arena = tap_arena();
+	sl_buf buf;
+	size_t n = 0;
 
 	sl_buf_init(&buf, arena, 0);
 	is(B(&buf), "", "a new string is empty");
@@ -115,16 +115,16 @@ test_buf(void)
 	sl_buf_json_string(&buf, S("a\"b\\c\n\r\t\x01\x1f\x7f\xC3\xA4"));
 	is(B(&buf), "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f\x7f\xC3\xA4\"", "JSON string");
 	sl_buf_init(&buf, arena, 16);
-	sl_buf_json_string(&buf, (sl_str) {NULL, 0});
+	sl_buf_json_string(&buf, (sl_str){NULL, 0});
 	is(B(&buf), "\"\"", "JSON string of nothing");
 }
 
 static void
 test_errors(void)
 {
-	sl_error	err = {0};
-	char		long_text[2000];
-	bool		whole = true;
+	sl_error err = {0};
+	char long_text[2000];
+	bool whole = true;
 
 	ok(!sl_fail(&err, SL_SYNTAX, "no %s", "way"), "sl_fail is false");
 	is(S(err.message), "no way", "its message");
@@ -145,8 +145,8 @@ test_errors(void)
 		sl_error_detail(&err, "%s", long_text);
 		sl_error_hint(&err, "%.*s", SL_STR_FMT(S(long_text)));
 		whole = whole && sl_utf8_valid(err.message, strlen(err.message)) &&
-			sl_utf8_valid(err.detail, strlen(err.detail)) &&
-			sl_utf8_valid(err.hint, strlen(err.hint)) && strlen(err.message) > 300;
+				sl_utf8_valid(err.detail, strlen(err.detail)) &&
+				sl_utf8_valid(err.hint, strlen(err.hint)) && strlen(err.message) > 300;
 	}
 	ok(whole, "texts that are too long are cut between characters");
 }

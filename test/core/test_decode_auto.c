@@ -30,12 +30,12 @@ is_message(const char *data, size_t n, size_t count, const char *message, const 
 int
 main(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		record = pb_new(arena),
-				body = otlp_text(arena, "from otlp"),
-				request;
-	sl_format	format;
-	char		newline[128];
+	sl_arena *arena = tap_arena();
+	sl_buf record = pb_new(arena),
+		   body = otlp_text(arena, "from otlp"),
+		   request;
+	sl_format format;
+	char newline[128];
 
 	pb_message(&record, 5, &body);
 	request = otlp_request(arena, &record);
@@ -69,8 +69,9 @@ main(void)
 	ok(decode(newline, 34) && records.n == 0, "what reads as both is a request");
 
 	ok(sl_format_from_name(S("otlp_proto"), &format) && format == SL_OTLP_PROTO &&
-	   sl_format_from_name(S("auto"), &format) && format == SL_AUTO &&
-	   !sl_format_from_name(S("otlp"), &format) && !sl_format_from_name(S(""), &format), "formats by name");
+		   sl_format_from_name(S("auto"), &format) && format == SL_AUTO &&
+		   !sl_format_from_name(S("otlp"), &format) && !sl_format_from_name(S(""), &format),
+	   "formats by name");
 	sl_arena_free(arena);
 	return tap_done();
 }

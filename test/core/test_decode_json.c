@@ -14,10 +14,10 @@ static sl_error err;
 static bool
 decode_n(sl_format format, const char *data, size_t n)
 {
-	sl_arena   *arena = tap_arena();
-	char	   *copy = malloc(n ? n : 1);
-	char	   *kept;
-	bool		done;
+	sl_arena *arena = tap_arena();
+	char *copy = malloc(n ? n : 1);
+	char *kept;
+	bool done;
 
 	memcpy(copy, data, n);
 	memset(&records, 0, sizeof(records));
@@ -43,7 +43,7 @@ decode(const char *data)
 static sl_str
 json(size_t i)
 {
-	sl_buf		out;
+	sl_buf out;
 
 	sl_buf_init(&out, tap_arena(), 16);
 	if (i < records.n)
@@ -63,7 +63,7 @@ is_record(const char *data, const char *want, const char *what)
 static void
 is_refused(const char *data, const char *message, int line, int col)
 {
-	bool		done = decode(data);
+	bool done = decode(data);
 
 	ok(!done && strstr(err.message, message) && err.line == line && err.col == col,
 	   "refused: %.60s", data);
@@ -106,7 +106,9 @@ test_strings(void)
 	is_record("{\"a\":\"x\\u0000\"}", "{\"attributes\":{\"a\":\"x\xEF\xBF\xBD\",\"stacklens.note\":[\"text repaired\"]}}", "NUL");
 	is_record("{\"a\":\"\\ud800\"}", "{\"attributes\":{\"a\":\"\xEF\xBF\xBD\",\"stacklens.note\":[\"text repaired\"]}}", "a lone surrogate");
 	is_record("{\"a\":\"\\ud800\\ud800\\udc00\"}", "{\"attributes\":{\"a\":\"\xEF\xBF\xBD\xF0\x90\x80\x80\",\"stacklens.note\":[\"text repaired\"]}}", "a lone one before a pair");
-	is_record("{\"a\":\"\\udc00\\u0041\"}", "{\"attributes\":{\"a\":\"\xEF\xBF\xBD" "A\",\"stacklens.note\":[\"text repaired\"]}}", "a low one alone");
+	is_record("{\"a\":\"\\udc00\\u0041\"}", "{\"attributes\":{\"a\":\"\xEF\xBF\xBD"
+											"A\",\"stacklens.note\":[\"text repaired\"]}}",
+			  "a low one alone");
 	is_record("{\"a\":\"\xFF\xC3\",\"b\":\"\xC3\xA4\"}",
 			  "{\"attributes\":{\"a\":\"\xEF\xBF\xBD\xEF\xBF\xBD\",\"b\":\"\xC3\xA4\",\"stacklens.note\":[\"text repaired\"]}}", "invalid UTF-8");
 	ok(decode("{\"a\":1}\n{\"b\":\"\xFF\"}") && records.n == 2 && records.v[1].notes == SL_NOTE_TEXT, "and on the second line");
@@ -115,8 +117,8 @@ test_strings(void)
 	/* a string ends at every distance from the eight-byte steps, and the input right after it */
 	for (size_t n = 0; n < 70; n++)
 	{
-		char		buf[128];
-		sl_str		want;
+		char buf[128];
+		sl_str want;
 
 		memset(buf, 'x', sizeof(buf));
 		memcpy(buf, "{\"a\":\"", 6);
@@ -137,12 +139,13 @@ test_numbers(void)
 			  "{\"attributes\":{\"a\":[0.5,-1500,0.01,4104,\"1e400\"],\"stacklens.note\":[\"number out of range\"]}}", "doubles");
 	is_record("{\"a\":[9223372036854775808,18446744073709551616,-9223372036854775809]}",
 			  "{\"attributes\":{\"a\":[\"9223372036854775808\",\"18446744073709551616\",\"-9223372036854775809\"],"
-			  "\"stacklens.note\":[\"number out of range\"]}}", "integers beyond 64 bits keep their digits");
+			  "\"stacklens.note\":[\"number out of range\"]}}",
+			  "integers beyond 64 bits keep their digits");
 	static const char *const bad[] = {"01", "-", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "Infinity", "1_0", "--1", "1 2", "tru", "nul", "falsey", "truee"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 	{
-		sl_str		data = sl_strf(tap_arena(), "{\"a\":%s}", bad[i]);
+		sl_str data = sl_strf(tap_arena(), "{\"a\":%s}", bad[i]);
 
 		ok(!decode(data.p) && !decode(sl_strf(tap_arena(), "[{\"b\":[%s]}]", bad[i]).p), "no value: %s", bad[i]);
 	}
@@ -151,7 +154,7 @@ test_numbers(void)
 static void
 test_refusals(void)
 {
-	char	   *deep;
+	char *deep;
 
 	is_refused("", "message is empty", 0, 0);
 	is_refused("   ", "no value", 1, 4);
@@ -170,7 +173,8 @@ test_refusals(void)
 	is_refused("{\"a\":1}\n\n{\"b\":1\n", "not closed", 3, 1);
 	ok(!decode("{\"a\":1}\n{\"b\":}") && !decode("{\"a\":1}\n{\"b\":1") && !decode("{\"a\":1} {\"b\":1}"), "a bad line refuses the whole");
 	ok(!decode("{\"a\" 1}") && !decode("{a:1}") && !decode("{\"a\":1,}") && !decode("[{},]") && !decode("{,}") &&
-	   !decode("{\"a\":[1 2]}") && !decode("{\"a\":[,]}") && !decode("{\"a\":\"\t\"}") && !decode("{\\\"a\":1}") && !decode("{\"a\":[}]"), "malformed");
+		   !decode("{\"a\":[1 2]}") && !decode("{\"a\":[,]}") && !decode("{\"a\":\"\t\"}") && !decode("{\\\"a\":1}") && !decode("{\"a\":[}]"),
+	   "malformed");
 
 	/* depth: the object is level 1, the number within the arrays the last */
 	deep = malloc(2 * 1024 * 1024 + 16);
@@ -196,10 +200,11 @@ test_refusals(void)
 	ok(!decode_n(SL_JSON, deep, 1024 * 1024), "1 MB of nested objects");
 	free(deep);
 	{
-		char	   *huge = calloc(1, SL_MAX_MESSAGE + 1);
+		char *huge = calloc(1, SL_MAX_MESSAGE + 1);
 
 		ok(!sl_decode(SL_JSON, huge, SL_MAX_MESSAGE + 1, tap_arena(), &records, &err) &&
-		   strcmp(err.sqlstate, SL_LIMIT_EXCEEDED) == 0, "a message over the limit");
+			   strcmp(err.sqlstate, SL_LIMIT_EXCEEDED) == 0,
+		   "a message over the limit");
 		free(huge);
 	}
 }
@@ -208,9 +213,9 @@ test_refusals(void)
 static void
 test_hostile(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		buf;
-	clock_t		start = clock();
+	sl_arena *arena = tap_arena();
+	sl_buf buf;
+	clock_t start = clock();
 
 	/* many small members under one huge name */
 	sl_arena_reset(arena);
@@ -233,8 +238,9 @@ test_hostile(void)
 		sl_buf_putc(&buf, 'k');
 	sl_buf_puts(&buf, "\":{\"\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\":{\"x\":1},\"b\":{\"ccccccccccccc\":{\"d\":2}}}}");
 	ok(decode_n(SL_JSON, buf.p, buf.n) && records.v[0].attributes.v[0].name.n == 512 &&
-	   records.v[0].attributes.v[1].name.n == 512 &&
-	   memcmp(records.v[0].attributes.v[0].name.p + 504, "k.\xC3\xA4\xC3\xA4\xC3\xA4", 8) == 0, "a path is cut at 512 bytes");
+		   records.v[0].attributes.v[1].name.n == 512 &&
+		   memcmp(records.v[0].attributes.v[0].name.p + 504, "k.\xC3\xA4\xC3\xA4\xC3\xA4", 8) == 0,
+	   "a path is cut at 512 bytes");
 
 	sl_arena_reset(arena);
 	sl_buf_init(&buf, arena, 1024 * 1024);
@@ -267,7 +273,7 @@ static void
 test_truncation(void)
 {
 	static const char full[] = "{\"message\":\"a\\u00e4b\",\"n\":[1,2.5e3,null,true],\"o\":{\"p\":\"\xC3\xA4\"},\"timestamp\":\"2025-01-02T03:04:05Z\"}";
-	int			taken = 0;
+	int taken = 0;
 
 	for (size_t n = 1; n < sizeof(full) - 1; n++)
 		taken += decode_n(SL_JSON, full, n);
@@ -288,9 +294,9 @@ test_text(void)
 static void
 test_fields(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_fields	fields = {0};
-	sl_buf		out;
+	sl_arena *arena = tap_arena();
+	sl_fields fields = {0};
+	sl_buf out;
 	static const char data[] = "{\"message\":\"m\",\"service\":{\"name\":1},\"l\":[1,2]}";
 
 	memset(&err, 0, sizeof(err));

@@ -19,7 +19,7 @@ static bool
 decode(sl_format format, const char *data, size_t n)
 {
 	static char *copy;
-	bool		done;
+	bool done;
 
 	free(copy);
 	copy = malloc(n ? n : 1);
@@ -42,7 +42,7 @@ proto(const sl_buf *b)
 static sl_str
 json(size_t i)
 {
-	sl_buf		out;
+	sl_buf out;
 
 	sl_buf_init(&out, tap_arena(), 16);
 	if (i < records.n)
@@ -53,7 +53,7 @@ json(size_t i)
 static void
 is_proto(const sl_buf *record, const char *want, const char *what)
 {
-	sl_buf		request = otlp_request(tap_arena(), record);
+	sl_buf request = otlp_request(tap_arena(), record);
 
 	if (proto(&request))
 		is(json(0), want, "protobuf: %s", what);
@@ -65,7 +65,7 @@ is_proto(const sl_buf *record, const char *want, const char *what)
 static void
 is_json(const char *members, const char *want, const char *what)
 {
-	sl_str		data = sl_strf(tap_arena(), "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{%s}]}]}]}", members);
+	sl_str data = sl_strf(tap_arena(), "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{%s}]}]}]}", members);
 
 	if (decode(SL_OTLP_JSON, data.p, data.n))
 		is(json(0), want, "JSON: %s", what);
@@ -76,7 +76,7 @@ is_json(const char *members, const char *want, const char *what)
 static void
 add_pair(sl_buf *record, const char *key, const sl_buf *value)
 {
-	sl_buf		pair = otlp_pair(tap_arena(), key, value);
+	sl_buf pair = otlp_pair(tap_arena(), key, value);
 
 	pb_message(record, 6, &pair);
 }
@@ -85,15 +85,15 @@ add_pair(sl_buf *record, const char *key, const sl_buf *value)
 static sl_buf
 full_request(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		record = pb_new(arena),
-				value,
-				inner,
-				list,
-				resource_logs,
-				scope_logs,
-				scope = pb_new(arena),
-				resource;
+	sl_arena *arena = tap_arena();
+	sl_buf record = pb_new(arena),
+		   value,
+		   inner,
+		   list,
+		   resource_logs,
+		   scope_logs,
+		   scope = pb_new(arena),
+		   resource;
 
 	pb_fixed64(&record, 1, 1700000000123456789);
 	pb_fixed64(&record, 11, 1700000001000000000);
@@ -166,7 +166,7 @@ static const char full_json[] =
 static void
 test_full(void)
 {
-	sl_buf		request = full_request();
+	sl_buf request = full_request();
 	static const char in_json[] =
 		"{\"unknown\":{\"x\":[1,{}]},\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{"
 		"\"attributes\":[{\"key\":\"int\",\"value\":{\"intValue\":\"-5\"}},{\"value\":{\"boolValue\":true},\"key\":\"bool\"},"
@@ -190,10 +190,10 @@ test_full(void)
 static void
 test_lies(void)
 {
-	sl_buf		request = full_request();
-	char	   *copy = malloc(request.n + 16);
-	int			taken = 0,
-				crashed = 0;
+	sl_buf request = full_request();
+	char *copy = malloc(request.n + 16);
+	int taken = 0,
+		crashed = 0;
 
 	for (size_t n = 1; n < request.n; n++)
 	{
@@ -229,7 +229,8 @@ test_lies(void)
 	ok(true, "and so is the greatest length in place of each byte");
 	free(copy);
 	ok(!decode(SL_OTLP_PROTO, "\x00\x00", 2) && !decode(SL_OTLP_PROTO, "\x0B\x0C", 2) &&
-	   !decode(SL_OTLP_PROTO, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x00", 12), "field 0, groups, endless tags are refused");
+		   !decode(SL_OTLP_PROTO, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x00", 12),
+	   "field 0, groups, endless tags are refused");
 	ok(decode(SL_OTLP_PROTO, "\x0A\x00", 2) && records.n == 0, "an empty ResourceLogs is no record");
 	ok(decode(SL_OTLP_PROTO, "\x10\x05\x1D\x01\x02\x03\x04", 7) && records.n == 0, "unknown fields only");
 	ok(!decode(SL_OTLP_PROTO, "", 0), "an empty message is refused");
@@ -238,10 +239,10 @@ test_lies(void)
 static void
 test_values(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		record = pb_new(arena),
-				value,
-				list;
+	sl_arena *arena = tap_arena();
+	sl_buf record = pb_new(arena),
+		   value,
+		   list;
 
 	is_proto(&record, "{\"attributes\":{},\"resource\":{}}", "an empty record");
 	pb_number(&record, 2, 25);
@@ -252,7 +253,8 @@ test_values(void)
 	pb_bytes(&value, 1, "a\0\xFF", 3);
 	pb_message(&record, 5, &value);
 	is_proto(&record, "{\"message\":\"a\xEF\xBF\xBD\xEF\xBF\xBD\",\"attributes\":{\"stacklens.note\":"
-			 "[\"text repaired\",\"timestamp ignored\",\"severity number ignored\",\"trace or span id ignored\"]},\"resource\":{}}", "what is out of range is noted");
+					  "[\"text repaired\",\"timestamp ignored\",\"severity number ignored\",\"trace or span id ignored\"]},\"resource\":{}}",
+			 "what is out of range is noted");
 
 	record = pb_new(arena);
 	value = otlp_text(arena, "first");
@@ -282,7 +284,7 @@ test_values(void)
 	pb_message(&record, 5, &value);
 	pb_bytes(&record, 9, "0123456789abcdef", 16);
 	is_proto(&record, "{\"severity_number\":9,\"level\":\"INFO\",\"message\":\"body\",\"trace_id\":\"30313233343536373839616263646566\","
-			 "\"span_id\":\"attribute\",\"attributes\":{\"level\":\"attribute\",\"message\":\"attribute\",\"trace_id\":\"attribute\"},\"resource\":{}}",
+					  "\"span_id\":\"attribute\",\"attributes\":{\"level\":\"attribute\",\"message\":\"attribute\",\"trace_id\":\"attribute\"},\"resource\":{}}",
 			 "fields come before attributes");
 
 	/* a body that is a map, a list, nothing */
@@ -325,7 +327,8 @@ test_values(void)
 	is_json("\"attributes\":[{\"key\":\"a\",\"value\":{\"intValue\":\"9223372036854775807\"}},{\"key\":\"b\",\"value\":{\"intValue\":-9223372036854775808}},"
 			"{\"key\":\"c\",\"value\":{\"intValue\":\"9223372036854775808\"}},{\"key\":\"d\",\"value\":{\"intValue\":\"x\"}},{\"key\":\"e\"}]",
 			"{\"attributes\":{\"a\":9223372036854775807,\"b\":-9223372036854775808,\"c\":\"9223372036854775808\",\"d\":\"x\",\"e\":null,"
-			"\"stacklens.note\":[\"number out of range\"]},\"resource\":{}}", "64-bit integers as text and as number");
+			"\"stacklens.note\":[\"number out of range\"]},\"resource\":{}}",
+			"64-bit integers as text and as number");
 	is_json("\"timeUnixNano\":\"-1\"", "{\"attributes\":{\"stacklens.note\":[\"timestamp ignored\"]},\"resource\":{}}", "a negative time");
 	is_json("\"timeUnixNano\":\" 18446744073709551615\"", "{\"attributes\":{\"stacklens.note\":[\"timestamp ignored\"]},\"resource\":{}}", "a time with a space");
 	is_json("\"timeUnixNano\":18446744073709551615", "{\"attributes\":{\"stacklens.note\":[\"timestamp ignored\",\"number out of range\"]},\"resource\":{}}", "a time beyond 63 bits");
@@ -341,14 +344,14 @@ static void
 test_shapes(void)
 {
 	static const char *const bad[] = {"{}", "[]", "5", "{\"resourceLogs\":5}", "{\"resourceLogs\":[5]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":{}}]}", "{\"resourceLogs\":[{\"resource\":[]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":\"text\"}]}]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"value\":{}}]}]}]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"key\":5}]}]}]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"key\":\"k\",\"value\":5}]}]}]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":{}}]}]}]}",
-		"{\"resourceLogs\":[{\"scopeLogs\":[{\"scope\":7}]}]}",
-	"{\"resourceLogs\":[]", "{\"resourceLogs\":[]}x", "{\"resourceLogs\":[]}{\"resourceLogs\":[]}"};
+									  "{\"resourceLogs\":[{\"scopeLogs\":{}}]}", "{\"resourceLogs\":[{\"resource\":[]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":\"text\"}]}]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"value\":{}}]}]}]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"key\":5}]}]}]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"key\":\"k\",\"value\":5}]}]}]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":{}}]}]}]}",
+									  "{\"resourceLogs\":[{\"scopeLogs\":[{\"scope\":7}]}]}",
+									  "{\"resourceLogs\":[]", "{\"resourceLogs\":[]}x", "{\"resourceLogs\":[]}{\"resourceLogs\":[]}"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(!decode(SL_OTLP_JSON, bad[i], strlen(bad[i])), "JSON: refused: %s", bad[i]);
@@ -360,9 +363,9 @@ test_shapes(void)
 static sl_buf
 nested_request(int levels)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		value = otlp_text(arena, "x"),
-				record = pb_new(arena);
+	sl_arena *arena = tap_arena();
+	sl_buf value = otlp_text(arena, "x"),
+		   record = pb_new(arena);
 
 	for (int i = 1; i < levels; i++)
 	{
@@ -376,9 +379,9 @@ nested_request(int levels)
 static void
 test_depth(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		request;
-	sl_buf		text;
+	sl_arena *arena = tap_arena();
+	sl_buf request;
+	sl_buf text;
 
 	request = nested_request(SL_MAX_DEPTH);
 	ok(proto(&request) && records.n == 1, "protobuf: %d levels", SL_MAX_DEPTH);
@@ -401,7 +404,8 @@ test_depth(void)
 		sl_buf_puts(&text, "},{\"severityNumber\":17}]}]}]}");
 		ok(decode(SL_OTLP_JSON, text.p, text.n), "JSON: %d levels between two good records", levels);
 		ok(records.n == (levels == SL_MAX_DEPTH ? 3 : 2) && records.refused == (levels != SL_MAX_DEPTH) &&
-		   records.v[records.n - 1].severity == 17, "JSON: the good ones are taken");
+			   records.v[records.n - 1].severity == 17,
+		   "JSON: the good ones are taken");
 	}
 	sl_arena_reset(arena);
 }
@@ -410,15 +414,15 @@ test_depth(void)
 static void
 test_hostile(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_buf		record = pb_new(arena),
-				scope = pb_new(arena),
-				logs = pb_new(arena),
-				resource = pb_new(arena),
-				value = otlp_text(arena, "v"),
-				pair = otlp_pair(arena, "k", &value);
-	sl_buf		request;
-	clock_t		start = clock();
+	sl_arena *arena = tap_arena();
+	sl_buf record = pb_new(arena),
+		   scope = pb_new(arena),
+		   logs = pb_new(arena),
+		   resource = pb_new(arena),
+		   value = otlp_text(arena, "v"),
+		   pair = otlp_pair(arena, "k", &value);
+	sl_buf request;
+	clock_t start = clock();
 
 	for (int i = 0; i < 10000; i++)
 		add_pair(&record, "some.key", &value);
@@ -438,7 +442,8 @@ test_hostile(void)
 	pb_message(&request, 1, &resource);
 	request = otlp_wrap(arena, 1, &request);
 	ok(proto(&request) && records.n == 100000 && records.v[99999].attributes.n == 1 &&
-	   records.v[0].resource->fields.n == 100000, "100,000 records under a resource and a scope of 100,000 fields");
+		   records.v[0].resource->fields.n == 100000,
+	   "100,000 records under a resource and a scope of 100,000 fields");
 	ok((clock() - start) / CLOCKS_PER_SEC < 10, "in seconds");
 	sl_arena_reset(arena);
 }

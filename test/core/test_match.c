@@ -15,12 +15,12 @@ static sl_rule *
 read_rule(const char *text, size_t n)
 {
 	sl_documents documents = {0};
-	sl_rule    *rule;
+	sl_rule *rule;
 
 	if (!sl_read_documents(text, n, tap_arena(), &documents, &err) || documents.n != 1 ||
 		!(rule = sl_rule_read(documents.v[0], tap_arena(), &err)))
 	{
-		printf("Bail out! %s at %d:%d of %.*s\n", err.message, err.line, err.col, SL_STR_FMT(((sl_str) {text, n})));
+		printf("Bail out! %s at %d:%d of %.*s\n", err.message, err.line, err.col, SL_STR_FMT(((sl_str){text, n})));
 		exit(1);
 	}
 	return rule;
@@ -30,7 +30,7 @@ read_rule(const char *text, size_t n)
 static sl_rule *
 selection(const char *json)
 {
-	sl_str		text = sl_strf(tap_arena(), "{\"title\":\"t\",\"detection\":{\"s\":%s,\"condition\":\"s\"}}", json);
+	sl_str text = sl_strf(tap_arena(), "{\"title\":\"t\",\"detection\":{\"s\":%s,\"condition\":\"s\"}}", json);
 
 	return read_rule(text.p, text.n);
 }
@@ -38,8 +38,8 @@ selection(const char *json)
 static sl_record *
 read_record(const char *json)
 {
-	sl_records	records = {0};
-	bool		otlp = strncmp(json, "{\"resourceLogs\"", 15) == 0;
+	sl_records records = {0};
+	bool otlp = strncmp(json, "{\"resourceLogs\"", 15) == 0;
 
 	if (!sl_decode(otlp ? SL_OTLP_JSON : SL_JSON, json, strlen(json), tap_arena(), &records, &err) || records.n != 1)
 	{
@@ -197,12 +197,12 @@ test_sets(void)
 	const uint32_t *found;
 	static const char never[] = "{\"title\":\"never\",\"detection\":{\"s\":{\"f\":1},\"condition\":\"not s\"}}";
 
-	sl_ruleset_add(set, selection("{\"msg|exists\":true}"));	/* 0 */
+	sl_ruleset_add(set, selection("{\"msg|exists\":true}")); /* 0 */
 	sl_ruleset_add(set, selection("{\"message|exists\":true}"));
 	sl_ruleset_add(set, selection("{\"body\":\"x\"}"));
 	sl_ruleset_add(set, selection("{\"message\":\"X\"}"));
 	sl_ruleset_add(set, selection("{\"msg\":null}"));
-	sl_ruleset_add(set, selection("{\"message\":null}"));	/* 5 */
+	sl_ruleset_add(set, selection("{\"message\":null}")); /* 5 */
 	sl_ruleset_add(set, read_rule(never, strlen(never)));
 	for (int i = 0; i < 1000; i++)
 		sl_ruleset_add(set, selection(sl_strf(tap_arena(), "{\"id\":\"v%d\",\"message|contains\":\"x\"}", i).p));
@@ -231,7 +231,7 @@ test_sets(void)
 	set = sl_ruleset_new(tap_arena());
 	for (int i = 0; i < 100; i++)
 	{
-		int			n = i * 37 % 100;
+		int n = i * 37 % 100;
 
 		sl_ruleset_add(set, selection(sl_strf(tap_arena(), "{\"f|lt\":%d}", n).p));
 		sl_ruleset_add(set, selection(sl_strf(tap_arena(), "{\"f|lte\":%d}", n).p));
@@ -252,21 +252,28 @@ test_sets(void)
  */
 typedef struct item
 {
-	char		name[40];
-	sl_value	value;
-	bool		apart;			/* a time or number of the record itself: no keyword is looked for in it */
+	char name[40];
+	sl_value value;
+	bool apart; /* a time or number of the record itself: no keyword is looked for in it */
 } item;
 
 static item items[200];
-static int	n_items;
+static int n_items;
 
 static const char *
 plain_name(const char *name)
 {
 	static const char *const same[][2] = {
-		{"severity", "level"}, {"severity_text", "level"}, {"severityText", "level"},
-		{"msg", "message"}, {"body", "message"}, {"service.name", "service"},
-		{"errorCode", "error_code"}, {"ts", "timestamp"}, {"time", "timestamp"}, {"@timestamp", "timestamp"},
+		{"severity", "level"},
+		{"severity_text", "level"},
+		{"severityText", "level"},
+		{"msg", "message"},
+		{"body", "message"},
+		{"service.name", "service"},
+		{"errorCode", "error_code"},
+		{"ts", "timestamp"},
+		{"time", "timestamp"},
+		{"@timestamp", "timestamp"},
 	};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
@@ -278,7 +285,7 @@ plain_name(const char *name)
 static void
 add_item(const char *prefix, sl_str name, sl_value value)
 {
-	char		full[40];
+	char full[40];
 
 	snprintf(full, sizeof(full), "%s%.*s", prefix, SL_STR_FMT(name));
 	strcpy(items[n_items].name, plain_name(full));
@@ -301,18 +308,18 @@ list_items(const sl_record *r)
 	n_items = 0;
 	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
 		if (r->text[i].p)
-			add_item("", S(sl_known_name[i]), (sl_value) {.type = SL_STRING,.u.s = r->text[i]});
+			add_item("", S(sl_known_name[i]), (sl_value){.type = SL_STRING, .u.s = r->text[i]});
 	if (r->severity)
-		add_apart("severity_number", (sl_value) {.type = SL_INT,.u.i = r->severity});
+		add_apart("severity_number", (sl_value){.type = SL_INT, .u.i = r->severity});
 	if (r->timestamp)
 	{
 		sl_format_timestamp(when[0], r->timestamp);
-		add_apart("timestamp", (sl_value) {.type = SL_STRING,.u.s = S(when[0])});
+		add_apart("timestamp", (sl_value){.type = SL_STRING, .u.s = S(when[0])});
 	}
 	if (r->observed)
 	{
 		sl_format_timestamp(when[1], r->observed);
-		add_apart("observed_timestamp", (sl_value) {.type = SL_STRING,.u.s = S(when[1])});
+		add_apart("observed_timestamp", (sl_value){.type = SL_STRING, .u.s = S(when[1])});
 	}
 	for (uint32_t i = 0; i < r->attributes.n; i++)
 		add_item("", r->attributes.v[i].name, r->attributes.v[i].value);
@@ -325,12 +332,12 @@ list_items(const sl_record *r)
 static int
 characters(sl_str s, bool fold, uint32_t *out)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (size_t i = 0; i < s.n;)
 	{
-		int			len = 1;
-		uint32_t	c = (unsigned char) s.p[i];
+		int len = 1;
+		uint32_t c = (unsigned char) s.p[i];
 
 		if (s.p[i] == SL_ANY_RUN || s.p[i] == SL_ANY_ONE)
 			c += 0x1000000;
@@ -361,17 +368,17 @@ glob(const uint32_t *g, int ng, const uint32_t *s, int ns)
 static bool
 text_true(const sl_predicate *p, const sl_value *v)
 {
-	uint32_t	g[300],
-				s[300];
-	char		number[64];
-	sl_str		text = v->u.s;
-	int			ng = 0,
-				n;
+	uint32_t g[300],
+		s[300];
+	char number[64];
+	sl_str text = v->u.s;
+	int ng = 0,
+		n;
 
 	if (v->type == SL_INT)
-		text = (sl_str) {number, (size_t) snprintf(number, sizeof(number), "%lld", (long long) v->u.i)};
+		text = (sl_str){number, (size_t) snprintf(number, sizeof(number), "%lld", (long long) v->u.i)};
 	else if (v->type == SL_DOUBLE)
-		text = (sl_str) {number, (size_t) snprintf(number, sizeof(number), "%g", v->u.d)};
+		text = (sl_str){number, (size_t) snprintf(number, sizeof(number), "%g", v->u.d)};
 	else if (v->type == SL_BOOL)
 		text = S(v->u.b ? "true" : "false");
 	if (p->op == SL_OP_CONTAINS || p->op == SL_OP_ENDSWITH)
@@ -387,9 +394,9 @@ text_true(const sl_predicate *p, const sl_value *v)
 static bool
 number_true(const sl_predicate *p, const sl_value *v)
 {
-	double		x;
-	char		digits[64],
-			   *end;
+	double x;
+	char digits[64],
+		*end;
 
 	if (v->type == SL_INT)
 		x = (double) v->u.i;
@@ -408,13 +415,14 @@ number_true(const sl_predicate *p, const sl_value *v)
 	else
 		return false;
 	return p->op == SL_OP_LT ? x < p->number : p->op == SL_OP_LTE ? x <= p->number
-		: p->op == SL_OP_GT ? x > p->number : x >= p->number;
+										   : p->op == SL_OP_GT	  ? x > p->number
+																  : x >= p->number;
 }
 
 static bool
 predicate_true(const sl_predicate *p)
 {
-	char		field[40];
+	char field[40];
 	const char *name;
 
 	snprintf(field, sizeof(field), "%.*s", SL_STR_FMT(p->field));
@@ -474,17 +482,22 @@ below(int n)
 #define PICK(pool) pool[below((int) (sizeof(pool) / sizeof(pool[0])))]
 
 static const char *const fields[] = {"a", "a", "b.c", "list", "list", "level", "severity", "message", "msg", "service",
-"service.name", "error_code", "resource.x", "resource.y", "severity_number", "timestamp", "ts"};
-static const char *const texts[] = {"", "a", "A", "ab", "aB", "abc", "b", "ba", "k", "\xE2\x84\xAA", "\xC3\xA4", "\xC3\x84" "b", "a*b", "*a", "b*",
-"*b*", "a?c", "?", "*", "a\\\\*b", "\\\\?", "5", "5.5", "-1", "4104", "true", "error", "WARN", "2025*", "a**c", "*a?b*", "\\\\\\\\"};
+									 "service.name", "error_code", "resource.x", "resource.y", "severity_number", "timestamp", "ts"};
+static const char *const texts[] = {"", "a", "A", "ab", "aB", "abc", "b", "ba", "k", "\xE2\x84\xAA", "\xC3\xA4", "\xC3\x84"
+																												 "b",
+									"a*b", "*a", "b*",
+									"*b*", "a?c", "?", "*", "a\\\\*b", "\\\\?", "5", "5.5", "-1", "4104", "true", "error", "WARN", "2025*", "a**c", "*a?b*", "\\\\\\\\"};
 static const char *const numbers[] = {"0", "1", "5", "5.0", "5.5", "-1", "4104", "17", "13", "100"};
-static const char *const values[] = {"", "a", "A", "ab", "AB", "abc", "aXb", "xaybz", "b", "bab", "k", "K", "\xE2\x84\xAA", "\xC3\xA4", "\xC3\x84" "B",
-"a*b", "?", "\\", "5", "5.5", "-1", "4104", "4104.0", "true", "error", "WARN", "a\xC3\xA4" "c", "6e0", "-"};
+static const char *const values[] = {"", "a", "A", "ab", "AB", "abc", "aXb", "xaybz", "b", "bab", "k", "K", "\xE2\x84\xAA", "\xC3\xA4", "\xC3\x84"
+																																		"B",
+									 "a*b", "?", "\\", "5", "5.5", "-1", "4104", "4104.0", "true", "error", "WARN", "a\xC3\xA4"
+																													"c",
+									 "6e0", "-"};
 
 static void
 random_value(sl_buf *out, bool number)
 {
-	int			kind = below(12);
+	int kind = below(12);
 
 	if (number || kind < 2)
 		sl_buf_puts(out, PICK(numbers));
@@ -497,7 +510,7 @@ random_value(sl_buf *out, bool number)
 static void
 random_list(sl_buf *out, bool number, bool null)
 {
-	int			n = below(3) ? 1 : 1 + below(3);
+	int n = below(3) ? 1 : 1 + below(3);
 
 	sl_buf_puts(out, n > 1 ? "[" : "");
 	for (int i = 0; i < n; i++)
@@ -515,12 +528,12 @@ static void
 random_map(sl_buf *out)
 {
 	static const char *const modifiers[] = {"contains", "startswith", "endswith", "contains|all", "cased", "cased|contains", "all"};
-	int			n = 1 + below(3);
+	int n = 1 + below(3);
 
 	sl_buf_putc(out, '{');
 	for (int i = 0; i < n; i++)
 	{
-		int			kind = below(10);
+		int kind = below(10);
 
 		/* a key of its own for each: modifiers make it differ */
 		sl_buf_printf(out, "%s\"%s", i ? "," : "", fields[(below(6) * 3 + i) % 17]);
@@ -551,7 +564,7 @@ static void
 random_condition(sl_buf *out, int n, int depth)
 {
 	static const char *const quantified[] = {"1 of them", "all of them", "any of s*", "all of s*", "1 of s0*"};
-	int			kind = depth > 3 ? 0 : below(8);
+	int kind = depth > 3 ? 0 : below(8);
 
 	if (kind < 3)
 		sl_buf_printf(out, "s%d", below(n));
@@ -575,12 +588,12 @@ random_condition(sl_buf *out, int n, int depth)
 static void
 random_rule(sl_buf *out)
 {
-	int			n = 1 + below(3);
+	int n = 1 + below(3);
 
 	sl_buf_puts(out, "{\"title\":\"t\",\"detection\":{");
 	for (int i = 0; i < n; i++)
 	{
-		int			kind = below(8);
+		int kind = below(8);
 
 		sl_buf_printf(out, "\"s%d\":", i);
 		if (kind == 0)
@@ -611,24 +624,24 @@ random_rule(sl_buf *out)
 static sl_value
 random_scalar(void)
 {
-	int			kind = below(10);
+	int kind = below(10);
 
 	if (kind == 0)
-		return (sl_value) {.type = SL_NULL};
+		return (sl_value){.type = SL_NULL};
 	if (kind == 1)
-		return (sl_value) {.type = SL_BOOL,.u.b = below(2)};
+		return (sl_value){.type = SL_BOOL, .u.b = below(2)};
 	if (kind < 4)
-		return (sl_value) {.type = SL_INT,.u.i = atoi(PICK(numbers))};
+		return (sl_value){.type = SL_INT, .u.i = atoi(PICK(numbers))};
 	if (kind == 4)
-		return (sl_value) {.type = SL_DOUBLE,.u.d = atof(PICK(numbers))};
-	return (sl_value) {.type = SL_STRING,.u.s = S(PICK(values))};
+		return (sl_value){.type = SL_DOUBLE, .u.d = atof(PICK(numbers))};
+	return (sl_value){.type = SL_STRING, .u.s = S(PICK(values))};
 }
 
 static sl_record
 random_record(sl_arena *arena)
 {
-	sl_record	r = {0};
-	int			n = below(8);
+	sl_record r = {0};
+	int n = below(8);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -637,7 +650,7 @@ random_record(sl_arena *arena)
 		if (strcmp(name, "list") == 0)
 			for (int k = below(4); k > 0; k--)
 			{
-				sl_value	v = random_scalar();
+				sl_value v = random_scalar();
 
 				v.element = true;
 				sl_record_set(arena, &r, S(name), v);
@@ -659,29 +672,29 @@ static void
 test_differential(void)
 {
 	const char *env = getenv("SL_SEED");
-	uint64_t	first = env ? strtoull(env, NULL, 10) : 20260101;
-	size_t		pairs = 0,
-				hits = 0,
-				wrong = 0,
-				refused = 0,
-				evaluated = 0;
+	uint64_t first = env ? strtoull(env, NULL, 10) : 20260101;
+	size_t pairs = 0,
+		   hits = 0,
+		   wrong = 0,
+		   refused = 0,
+		   evaluated = 0;
 
 	seed = first * 0x9E3779B97F4A7C15ULL + 1;
 	printf("# SL_SEED=%llu\n", (unsigned long long) first);
 	for (int round = 0; round < 200; round++)
 	{
-		sl_arena   *arena = tap_arena();
-		sl_arena	scratch;
+		sl_arena *arena = tap_arena();
+		sl_arena scratch;
 		sl_ruleset *set = sl_ruleset_new(arena);
 		sl_matcher *matcher;
-		sl_buf		written[25];
+		sl_buf written[25];
 
 		sl_arena_init(&scratch, 0, tap_out_of_memory);
 		while (sl_ruleset_size(set) < 25)
 		{
 			sl_documents documents = {0};
-			sl_buf	   *text = &written[sl_ruleset_size(set)];
-			sl_rule    *rule;
+			sl_buf *text = &written[sl_ruleset_size(set)];
+			sl_rule *rule;
 
 			sl_buf_init(text, arena, 256);
 			random_rule(text);
@@ -700,10 +713,10 @@ test_differential(void)
 		matcher = sl_matcher_new(arena, set);
 		for (int k = 0; k < 40; k++)
 		{
-			sl_record	record = random_record(arena);
+			sl_record record = random_record(arena);
 			const uint32_t *found;
-			size_t		n,
-						at = 0;
+			size_t n,
+				at = 0;
 
 			sl_arena_reset(&scratch);
 			n = sl_match(matcher, &record, &scratch, &found);
@@ -711,15 +724,15 @@ test_differential(void)
 			list_items(&record);
 			for (size_t i = 0; i < sl_ruleset_size(set); i++)
 			{
-				bool		got = at < n && found[at] == i;
-				bool		want = expr_true(sl_ruleset_rule(set, i)->condition);
+				bool got = at < n && found[at] == i;
+				bool want = expr_true(sl_ruleset_rule(set, i)->condition);
 
 				at += got;
 				hits += got;
 				pairs++;
 				if (got != want && wrong++ < 5)
 				{
-					sl_buf		shown;
+					sl_buf shown;
 
 					sl_buf_init(&shown, arena, 256);
 					sl_record_json(&shown, &record);
@@ -739,13 +752,13 @@ test_differential(void)
 static void
 test_hostile(void)
 {
-	sl_arena   *arena = tap_arena();
+	sl_arena *arena = tap_arena();
 	sl_ruleset *set = sl_ruleset_new(arena);
 	sl_matcher *matcher;
-	sl_record	record = {0};
+	sl_record record = {0};
 	const uint32_t *found;
-	clock_t		start = clock();
-	char	   *long_text = malloc(1024 * 1024);
+	clock_t start = clock();
+	char *long_text = malloc(1024 * 1024);
 
 	sl_ruleset_add(set, selection("{\"f\":\"*a*a*a*a*a*a*b\"}"));
 	sl_ruleset_add(set, selection("{\"f|contains\":[\"aaaaaaaaaaaaaaab\",\"a?b\"]}"));
@@ -753,9 +766,9 @@ test_hostile(void)
 	sl_ruleset_finish(set);
 	matcher = sl_matcher_new(arena, set);
 	memset(long_text, 'a', 1024 * 1024);
-	*sl_fields_add(arena, &record.attributes, S("f")) = (sl_value) {.type = SL_STRING,.u.s = {long_text, 1024 * 1024}};
+	*sl_fields_add(arena, &record.attributes, S("f")) = (sl_value){.type = SL_STRING, .u.s = {long_text, 1024 * 1024}};
 	for (int i = 0; i < 10000; i++)
-		*sl_fields_add(arena, &record.attributes, S("f")) = (sl_value) {.type = SL_INT,.u.i = i};
+		*sl_fields_add(arena, &record.attributes, S("f")) = (sl_value){.type = SL_INT, .u.i = i};
 	is_int(sl_match(matcher, &record, arena, &found), 0, "1 MB of a, and 10,000 attributes");
 	ok((clock() - start) / CLOCKS_PER_SEC < 5, "in seconds");
 	free(long_text);

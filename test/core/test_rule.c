@@ -15,9 +15,9 @@ static sl_error err;
 static sl_rule *
 read_n(const char *text, size_t n)
 {
-	sl_arena   *arena = tap_arena();
+	sl_arena *arena = tap_arena();
 	sl_documents documents = {0},
-				rules = {0};
+				 rules = {0};
 
 	if (!sl_read_documents(text, n, arena, &documents, &err))
 		return NULL;
@@ -72,8 +72,8 @@ dump(sl_buf *out, const sl_expr *e)
 static void
 rule_is(const char *text, const char *want, const char *what)
 {
-	sl_rule    *rule = read_text(text);
-	sl_buf		out;
+	sl_rule *rule = read_text(text);
+	sl_buf out;
 
 	sl_buf_init(&out, tap_arena(), 64);
 	if (rule)
@@ -102,16 +102,19 @@ static void
 condition_is(const char *condition, const char *want)
 {
 	rule_is(sl_strf(tap_arena(), "title: t\ndetection:\n  a: {f: 1}\n  b: {f: 2}\n  a_c: {f: 3}\n  _d: {f: 4}\n  not-so: {f: 5}\n  1: {f: 6}\n"
-					"  \xC3\xA9t\xC3\xA9: {f: 7}\n  condition: %s\n", condition).p, want,
+								 "  \xC3\xA9t\xC3\xA9: {f: 7}\n  condition: %s\n",
+					condition)
+				.p,
+			want,
 			sl_strf(tap_arena(), "condition: %s", condition).p);
 }
 
 static void
 refused(const char *text, int line, int col, const char *sqlstate, const char *message)
 {
-	sl_rule    *rule = read_text(text);
-	bool		right = !rule && err.line == line && err.col == col && strstr(err.message, message) &&
-		strcmp(err.sqlstate, sqlstate) == 0;
+	sl_rule *rule = read_text(text);
+	bool right = !rule && err.line == line && err.col == col && strstr(err.message, message) &&
+				 strcmp(err.sqlstate, sqlstate) == 0;
 
 	ok(right, "refused: %s", message);
 	if (!right)
@@ -211,7 +214,7 @@ test_modifiers(void)
 	rule_is("title: t\ndetection:\n  s: word\n  condition: s\n", "<keyword> contains \"word\"", "one keyword");
 
 	static const char *const later[] = {"re", "i", "m", "s", "base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash",
-	"cidr", "fieldref", "neq", "minute", "hour", "day", "week", "month", "year", "expand"};
+										"cidr", "fieldref", "neq", "minute", "hour", "day", "week", "month", "year", "expand"};
 
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		selection_refused(sl_strf(tap_arena(), "f|contains|%s: x", later[i]).p, 4, 16, SL_NOT_SUPPORTED,
@@ -308,8 +311,8 @@ test_conditions(void)
 static void
 test_documents(void)
 {
-	sl_rule    *rule;
-	sl_buf		out;
+	sl_rule *rule;
+	sl_buf out;
 
 	rule = read_text("title: A title\nid: 0A1B2C3D-0000-4000-8000-00000000ABCD\nlevel: high\nlogsource: {product: windows, category: c}\n"
 					 "stacklens:\n  issue_code: CODE\n  message: m\n  labels: {team: x, n: 5}\n  suppress: {by: [a, b]}\n" TAIL);
@@ -323,7 +326,8 @@ test_documents(void)
 		is(rule->message, "m", "message");
 		ok(rule->severity == SL_HIGH && rule->n_group_by == 2 && sl_str_is(rule->group_by[1], "b") && rule->labels->n == 2, "severity, grouping, labels");
 	}
-	rule = read_text("title: \xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4" "x\xC3\xA4z\n" TAIL);
+	rule = read_text("title: \xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4"
+					 "x\xC3\xA4z\n" TAIL);
 	ok(rule && rule->severity == SL_MEDIUM && rule->n_group_by == 1 && sl_str_is(rule->group_by[0], "service"), "defaults");
 	ok(rule && rule->issue_code.n == 63 && sl_utf8_valid(rule->issue_code.p, 63), "a long name is cut to an issue code between characters");
 
@@ -333,7 +337,8 @@ test_documents(void)
 		sl_buf_init(&out, tap_arena(), 64);
 		sl_node_json(&out, rule->definition);
 		is(B(&out), "{\"name\":\"N\",\"title\":\"N\",\"level\":\"low\",\"detection\":{\"selection\":{\"error_code\":\"X\"},\"condition\":\"selection\"},"
-		   "\"stacklens\":{\"issue_code\":\"I\",\"message\":\"M\"}}", "is spelled out");
+					"\"stacklens\":{\"issue_code\":\"I\",\"message\":\"M\"}}",
+		   "is spelled out");
 		ok(read_n(out.p, out.n), "and reads again");
 	}
 	rule = read_text("title: 1.10\nstacklens: {suppress: {by: [007]}}\n" TAIL);
@@ -409,7 +414,7 @@ test_documents(void)
 	ok(!read_n("title: \xFF", 8) && strstr(err.message, "not valid UTF-8"), "text that isn't UTF-8");
 	ok(!read_n("a\0b", 3) && strstr(err.message, "not valid UTF-8"), "text with a NUL");
 	{
-		char	   *huge = calloc(1, SL_DOCUMENT_MAX + 1);
+		char *huge = calloc(1, SL_DOCUMENT_MAX + 1);
 
 		ok(!read_n(huge, SL_DOCUMENT_MAX + 1) && strcmp(err.sqlstate, SL_LIMIT_EXCEEDED) == 0, "text over the limit");
 		free(huge);
@@ -420,7 +425,7 @@ test_documents(void)
 static sl_rule *
 read_repeated(const char *before, const char *piece, int n, const char *after)
 {
-	sl_buf		out;
+	sl_buf out;
 
 	sl_buf_init(&out, tap_arena(), 1024);
 	sl_buf_puts(&out, before);
@@ -433,8 +438,8 @@ read_repeated(const char *before, const char *piece, int n, const char *after)
 static void
 too_much(sl_rule *rule, const char *message, const char *what)
 {
-	bool		right = !rule && (strncmp(err.sqlstate, "54", 2) == 0 || strcmp(err.sqlstate, SL_SYNTAX) == 0) &&
-		strstr(err.message, message);
+	bool right = !rule && (strncmp(err.sqlstate, "54", 2) == 0 || strcmp(err.sqlstate, SL_SYNTAX) == 0) &&
+				 strstr(err.message, message);
 
 	ok(right, "%s", what);
 	if (!right)
@@ -454,8 +459,8 @@ jump_out(sl_arena *arena, size_t wanted)
 static void
 test_hostile(void)
 {
-	clock_t		start = clock();
-	sl_buf		out;
+	clock_t start = clock();
+	sl_buf out;
 
 	too_much(read_repeated("", "[", 1000000, ""), "", "1 MB of [");
 	too_much(read_repeated("a: ", "[", 1000000, ""), "nested deeper than 64", "1 MB of [ in YAML");
@@ -527,7 +532,7 @@ test_hostile(void)
 	/* memory that runs out half-way: the sanitizer would report what libyaml leaked */
 	for (size_t limit = 70000; limit < 800000; limit += 60000)
 	{
-		sl_arena	small;
+		sl_arena small;
 		sl_documents documents = {0};
 		volatile bool out_of_memory = false;
 
@@ -552,14 +557,14 @@ static void
 test_damage(void)
 {
 	static const char yaml[] = "title: t\nid: 0a1b2c3d-0000-4000-8000-00000000abcd\nstacklens: {labels: &l {a: \"b\\n\"}}\n"
-		"detection:\n  s:\n    - f|contains|all: ['a*', b]\n      g: null\n    - h|gt: 5\n  k: [word]\n  condition: 1 of s* and not (k or s)\n";
+							   "detection:\n  s:\n    - f|contains|all: ['a*', b]\n      g: null\n    - h|gt: 5\n  k: [word]\n  condition: 1 of s* and not (k or s)\n";
 	static const char json[] = "{\"title\":\"t\",\"detection\":{\"s\":[{\"f|contains\":[\"a\\u00e4\",1.5]}],\"condition\":[\"s\",\"not 1 of them\"]}}";
 	const char *const texts[] = {yaml, json};
 
 	for (int k = 0; k < 2; k++)
 	{
-		size_t		n = strlen(texts[k]);
-		char	   *copy = malloc(n);
+		size_t n = strlen(texts[k]);
+		char *copy = malloc(n);
 
 		ok(read_n(texts[k], n), "the whole rule reads");
 		for (size_t i = 0; i < n; i++)

@@ -17,8 +17,12 @@ plain_valid(const unsigned char *p, size_t n)
 {
 	for (size_t i = 0; i < n;)
 	{
-		uint32_t	cp = p[i];
-		size_t		len = cp < 0x80 ? 1 : cp < 0xC0 ? 0 : cp < 0xE0 ? 2 : cp < 0xF0 ? 3 : cp < 0xF8 ? 4 : 0;
+		uint32_t cp = p[i];
+		size_t len = cp < 0x80 ? 1 : cp < 0xC0 ? 0
+								 : cp < 0xE0   ? 2
+								 : cp < 0xF0   ? 3
+								 : cp < 0xF8   ? 4
+											   : 0;
 
 		if (len == 0 || i + len > n || cp == 0)
 			return false;
@@ -41,8 +45,8 @@ plain_valid(const unsigned char *p, size_t n)
 static void
 test_valid(void)
 {
-	uint64_t	random = 88172645463325252ULL;
-	int			wrong = 0;
+	uint64_t random = 88172645463325252ULL;
+	int wrong = 0;
 
 	ok(valid("") && valid("plain") && valid("\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80"), "1 to 4 bytes are valid");
 	ok(!valid("\xC0\xAF") && !valid("\xE0\x80\xAF") && !valid("\xF0\x80\x80\xAF"), "overlong forms aren't");
@@ -54,7 +58,7 @@ test_valid(void)
 	for (int round = 0; round < 200000; round++)
 	{
 		unsigned char bytes[24];
-		size_t		n = 0;
+		size_t n = 0;
 
 		/* mostly ASCII, so that the eight-byte steps are taken too */
 		do
@@ -71,11 +75,13 @@ test_valid(void)
 static void
 test_repair(void)
 {
-	sl_arena   *arena = tap_arena();
-	char		all[512];
-	sl_str		s;
+	sl_arena *arena = tap_arena();
+	char all[512];
+	sl_str s;
 
-	is(sl_utf8_repair(arena, "a\0b\xFFz", 5), "a\xEF\xBF\xBD" "b\xEF\xBF\xBDz", "NUL and a bad byte become U+FFFD");
+	is(sl_utf8_repair(arena, "a\0b\xFFz", 5), "a\xEF\xBF\xBD"
+											  "b\xEF\xBF\xBDz",
+	   "NUL and a bad byte become U+FFFD");
 	is(sl_utf8_repair(arena, "\xE2\x82", 2), "\xEF\xBF\xBD\xEF\xBF\xBD", "a broken end too");
 	is(sl_utf8_repair(arena, "\xC3\xA4", 2), "\xC3\xA4", "what is valid stays");
 	is(sl_utf8_repair(arena, "", 0), "", "nothing stays nothing");
@@ -88,13 +94,13 @@ test_repair(void)
 static void
 test_code_points(void)
 {
-	int			wrong = 0;
+	int wrong = 0;
 
 	for (uint32_t cp = 1; cp < 0x110000; cp++)
 	{
-		char		p[4];
-		int			n,
-					len;
+		char p[4];
+		int n,
+			len;
 
 		if (cp >= 0xD800 && cp < 0xE000)
 			continue;
@@ -114,9 +120,9 @@ test_code_points(void)
 static void
 test_fold(void)
 {
-	sl_arena   *arena = tap_arena();
-	sl_str		lower = S("lower 123");
-	int			grown = 0;
+	sl_arena *arena = tap_arena();
+	sl_str lower = S("lower 123");
+	int grown = 0;
 
 	ok(sl_fold(arena, lower).p == lower.p, "lower-case ASCII isn't copied");
 	folds_to("ABC xyz 09 [`{", "abc xyz 09 [`{", "ASCII");
@@ -133,10 +139,10 @@ test_fold(void)
 	folds_to("aA\xC3\x84", "aa\xC3\xA4", "mixed");
 	for (uint32_t cp = 1; cp < 0x110000; cp++)
 	{
-		char		p[4];
-		int			n = sl_utf8_put(p, cp);
-		sl_str		once = sl_fold(arena, (sl_str) {p, (size_t) n});
-		sl_str		twice = sl_fold(arena, once);
+		char p[4];
+		int n = sl_utf8_put(p, cp);
+		sl_str once = sl_fold(arena, (sl_str){p, (size_t) n});
+		sl_str twice = sl_fold(arena, once);
 
 		if (!sl_str_eq(once, twice) || once.n > 2 * (size_t) n)
 			grown++;
@@ -146,11 +152,11 @@ test_fold(void)
 	is_int(grown, 0, "folding twice is folding once, and never doubles a character");
 	/* only valid text comes here; what doesn't must do no harm */
 	{
-		char		bad[600];
+		char bad[600];
 
 		memset(bad, 0xFF, sizeof(bad));
 		bad[0] = 'A';
-		lower = sl_fold(arena, (sl_str) {bad, sizeof(bad)});
+		lower = sl_fold(arena, (sl_str){bad, sizeof(bad)});
 		is_int(lower.n, sizeof(bad), "bytes that are no UTF-8 stay");
 	}
 }

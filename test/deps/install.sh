@@ -16,6 +16,7 @@ wanted=(
 	chromium                                  # the admin page, driven by playwright-core
 	node:nodejs npm:npm                       # OpenTelemetry and WebSocket clients
 	python3:python3 python3-venv              # second, independent clients
+	clang-format:clang-format                 # make format
 	clang:clang libclang-rt-14-dev            # libFuzzer and the sanitizers
 	protoc-c:protobuf-c-compiler libprotobuf-c-dev   # an oracle for our own protobuf decoder
 	lsof:lsof jq:jq curl:curl unzip:unzip xz:xz-utils procps util-linux

@@ -14,13 +14,14 @@
 /* Inputs are small (run.sh): an arena that grows past this is a finding. */
 #define FUZZ_MEMORY ((size_t) 256 * 1024 * 1024)
 
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
+#define CHECK(condition)                                                            \
+	do                                                                              \
+	{                                                                               \
+		if (!(condition))                                                           \
+		{                                                                           \
 			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
+			abort();                                                                \
+		}                                                                           \
 	} while (0)
 
 static inline void
@@ -57,9 +58,9 @@ check_records(sl_arena *arena, const sl_records *records)
 	for (size_t i = 0; i < records->n; i++)
 	{
 		const sl_record *record = &records->v[i];
-		sl_records	again = {0};
-		sl_error	err;
-		sl_buf		shown;
+		sl_records again = {0};
+		sl_error err;
+		sl_buf shown;
 
 		CHECK(record->severity >= 0 && record->severity <= 24);
 		CHECK(record->timestamp >= 0 && record->observed >= 0);
@@ -75,7 +76,7 @@ static inline bool
 fuzz_decode(sl_format format, const uint8_t *data, size_t n, sl_arena *arena,
 			sl_records *records, sl_error *err, char **copy)
 {
-	bool		done;
+	bool done;
 
 	*copy = malloc(n ? n : 1);
 	memcpy(*copy, data, n);
@@ -88,6 +89,6 @@ fuzz_decode(sl_format format, const uint8_t *data, size_t n, sl_arena *arena,
 	return done;
 }
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#endif							/* SL_FUZZ_H */
+#endif /* SL_FUZZ_H */

@@ -7,12 +7,12 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	sl_arena   *arena = fuzz_arena();
-	sl_records	records = {0},
-				text = {0};
-	sl_error	err;
-	char	   *copy;
-	bool		done = fuzz_decode(SL_AUTO, data, n, arena, &records, &err, &copy);
+	sl_arena *arena = fuzz_arena();
+	sl_records records = {0},
+			   text = {0};
+	sl_error err;
+	char *copy;
+	bool done = fuzz_decode(SL_AUTO, data, n, arena, &records, &err, &copy);
 
 	if (done)
 		check_records(arena, &records);

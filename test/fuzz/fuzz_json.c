@@ -28,15 +28,15 @@ holds_records(const json_t *root)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	sl_arena   *arena = fuzz_arena();
-	sl_records	records = {0};
-	sl_error	err;
-	char	   *copy;
-	bool		done = fuzz_decode(SL_JSON, data, n, arena, &records, &err, &copy);
+	sl_arena *arena = fuzz_arena();
+	sl_records records = {0};
+	sl_error err;
+	char *copy;
+	bool done = fuzz_decode(SL_JSON, data, n, arena, &records, &err, &copy);
 	json_error_t json_error;
-	bool		ask = !memchr(copy, '\0', n);
-	json_t	   *root = ask ? json_loadb(copy, n, JSON_DECODE_ANY, &json_error) : NULL;
-	uint32_t	notes = 0;
+	bool ask = !memchr(copy, '\0', n);
+	json_t *root = ask ? json_loadb(copy, n, JSON_DECODE_ANY, &json_error) : NULL;
+	uint32_t notes = 0;
 
 	if (done)
 		check_records(arena, &records);

@@ -35,7 +35,7 @@ odd_field(const ProtobufCMessage *message)
 			continue;
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
 		{
-			size_t		n = *(const size_t *) (base + f->quantifier_offset);
+			size_t n = *(const size_t *) (base + f->quantifier_offset);
 
 			for (size_t k = 0; k < n; k++)
 				if (odd_field((*(ProtobufCMessage *const *const *) member)[k]))
@@ -56,7 +56,7 @@ odd_field(const ProtobufCMessage *message)
 static bool
 same_hex(sl_str hex, ProtobufCBinaryData bytes)
 {
-	char		text[33];
+	char text[33];
 
 	for (size_t i = 0; i < bytes.len; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes.data[i]);
@@ -77,7 +77,7 @@ static void
 compare(const sl_record *ours, const Oracle__LogRecord *theirs)
 {
 	const Oracle__AnyValue *body = theirs->body;
-	bool		mended = ours->notes & SL_NOTE_TEXT;
+	bool mended = ours->notes & SL_NOTE_TEXT;
 
 	if (theirs->time_unix_nano && theirs->time_unix_nano <= INT64_MAX)
 		CHECK(ours->timestamp == (int64_t) theirs->time_unix_nano);
@@ -97,7 +97,7 @@ compare(const sl_record *ours, const Oracle__LogRecord *theirs)
 		CHECK(sl_str_is(ours->text[SL_MESSAGE], body->bool_value ? "true" : "false"));
 	if (body && body->value_case == ORACLE__ANY_VALUE__VALUE_INT_VALUE)
 	{
-		char		number[32];
+		char number[32];
 
 		snprintf(number, sizeof(number), "%lld", (long long) body->int_value);
 		CHECK(sl_str_is(ours->text[SL_MESSAGE], number));
@@ -107,11 +107,11 @@ compare(const sl_record *ours, const Oracle__LogRecord *theirs)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	sl_arena   *arena = fuzz_arena();
-	sl_records	records = {0};
-	sl_error	err;
-	char	   *copy;
-	bool		done = fuzz_decode(SL_OTLP_PROTO, data, n, arena, &records, &err, &copy);
+	sl_arena *arena = fuzz_arena();
+	sl_records records = {0};
+	sl_error err;
+	char *copy;
+	bool done = fuzz_decode(SL_OTLP_PROTO, data, n, arena, &records, &err, &copy);
 	Oracle__Request *oracle = n > 0 ? oracle__request__unpack(NULL, n, data) : NULL;
 
 	if (done)
@@ -121,8 +121,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	/* records that are too deep are left out: then there is nothing to compare by number */
 	else if (oracle && records.refused == 0)
 	{
-		bool		canonical = oracle__request__get_packed_size(oracle) == n;
-		size_t		at = 0;
+		bool canonical = oracle__request__get_packed_size(oracle) == n;
+		size_t at = 0;
 
 		for (size_t i = 0; i < oracle->n_resource_logs; i++)
 			for (size_t j = 0; j < oracle->resource_logs[i]->n_scope_logs; j++)

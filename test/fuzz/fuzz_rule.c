@@ -13,7 +13,7 @@ same_expr(const sl_expr *a, const sl_expr *b)
 	if (a->kind == SL_EXPR_PREDICATE)
 	{
 		const sl_predicate *p = a->predicate,
-				   *q = b->predicate;
+						   *q = b->predicate;
 
 		CHECK(p->op == q->op && p->cased == q->cased && p->keyword == q->keyword && p->number == q->number);
 		CHECK(sl_str_eq(p->field, q->field) && sl_str_eq(p->text, q->text));
@@ -26,9 +26,9 @@ static void
 read_again(sl_arena *arena, const sl_rule *rule)
 {
 	sl_documents documents = {0};
-	sl_error	err = {0};
-	sl_buf		stored;
-	sl_rule    *again;
+	sl_error err = {0};
+	sl_buf stored;
+	sl_rule *again;
 
 	sl_buf_init(&stored, arena, 256);
 	sl_node_json(&stored, rule->definition);
@@ -51,13 +51,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		"{\"message\":\"a B c\",\"level\":\"error\",\"f\":[1,\"x\",null],\"g\":4104.0,\"resource\":{\"h\":\"v\"}}",
 		"{\"timestamp\":\"2025-01-02T03:04:05Z\",\"s\":\"\",\"EventID\":\"1\",\"CommandLine\":\"C:\\\\a\\\\b.exe -x\"}",
 	};
-	sl_arena   *arena = fuzz_arena();
+	sl_arena *arena = fuzz_arena();
 	sl_documents documents = {0},
-				rules = {0};
+				 rules = {0};
 	sl_ruleset *set = sl_ruleset_new(arena);
 	sl_matcher *matcher;
-	sl_error	err;
-	char	   *copy = malloc(n ? n : 1);
+	sl_error err;
+	char *copy = malloc(n ? n : 1);
 
 	memcpy(copy, data, n);
 	if (!sl_read_documents(copy, n, arena, &documents, &err))
@@ -69,7 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		sl_rule_documents(documents.v[i], arena, &rules);
 	for (size_t i = 0; i < rules.n; i++)
 	{
-		sl_rule    *rule = sl_rule_read(rules.v[i], arena, &err);
+		sl_rule *rule = sl_rule_read(rules.v[i], arena, &err);
 
 		if (!rule)
 		{
@@ -84,9 +84,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	matcher = sl_matcher_new(arena, set);
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 	{
-		sl_records	records = {0};
+		sl_records records = {0};
 		const uint32_t *found;
-		size_t		n_found;
+		size_t n_found;
 
 		CHECK(sl_decode(SL_JSON, events[i], strlen(events[i]), arena, &records, &err));
 		n_found = sl_match(matcher, &records.v[0], arena, &found);

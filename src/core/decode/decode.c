@@ -8,8 +8,8 @@
 static const struct
 {
 	const char *name;
-	sl_format	format;
-}			formats[] = {
+	sl_format format;
+} formats[] = {
 	{"auto", SL_AUTO},
 	{"otlp_proto", SL_OTLP_PROTO},
 	{"otlp_json", SL_OTLP_JSON},
@@ -36,7 +36,7 @@ sl_format_from_name(sl_str name, sl_format *format)
 static bool
 decode_auto(const char *data, size_t n, sl_arena *arena, sl_records *records, sl_error *err)
 {
-	size_t		i = n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+	size_t i = n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 
 	if (data[0] == 0x0A && sl_decode_otlp_proto(data, n, arena, records, err))
 		return true;
@@ -59,7 +59,7 @@ sl_decode(sl_format format, const char *data, size_t n,
 		  sl_arena *arena, sl_records *records, sl_error *err)
 {
 	const sl_records before = *records;
-	bool		ok = false;
+	bool ok = false;
 
 	memset(err, 0, sizeof(*err));
 	if (n == 0)
@@ -96,7 +96,7 @@ sl_decode(sl_format format, const char *data, size_t n,
 bool
 sl_decode_text(const char *data, size_t n, sl_arena *arena, sl_records *records, sl_error *err)
 {
-	sl_record  *record = sl_records_add(arena, records);
+	sl_record *record = sl_records_add(arena, records);
 
 	(void) err;
 	/* a line's end is not part of its message */
@@ -110,7 +110,7 @@ sl_str
 sl_take_text(sl_arena *arena, const char *p, size_t n, uint32_t *notes)
 {
 	if (sl_utf8_valid(p, n))
-		return (sl_str) {p, n};
+		return (sl_str){p, n};
 	*notes |= SL_NOTE_TEXT;
 	return sl_utf8_repair(arena, p, n);
 }
@@ -119,40 +119,40 @@ sl_str
 sl_hex(sl_arena *arena, const unsigned char *p, size_t n)
 {
 	static const char digit[] = "0123456789abcdef";
-	char	   *out = sl_alloc(arena, n * 2 + 1);
+	char *out = sl_alloc(arena, n * 2 + 1);
 
 	for (size_t i = 0; i < n; i++)
 	{
 		out[2 * i] = digit[p[i] >> 4];
 		out[2 * i + 1] = digit[p[i] & 15];
 	}
-	return (sl_str) {out, n * 2};
+	return (sl_str){out, n * 2};
 }
 
 sl_str
 sl_base64(sl_arena *arena, const unsigned char *p, size_t n)
 {
 	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char	   *out = sl_alloc(arena, (n + 2) / 3 * 4 + 1);
-	size_t		o = 0;
+	char *out = sl_alloc(arena, (n + 2) / 3 * 4 + 1);
+	size_t o = 0;
 
 	for (size_t i = 0; i < n; i += 3)
 	{
-		uint32_t	w = (uint32_t) p[i] << 16 |
-			(i + 1 < n ? (uint32_t) p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+		uint32_t w = (uint32_t) p[i] << 16 |
+					 (i + 1 < n ? (uint32_t) p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
 
 		out[o++] = digit[w >> 18];
 		out[o++] = digit[w >> 12 & 63];
 		out[o++] = i + 1 < n ? digit[w >> 6 & 63] : '=';
 		out[o++] = i + 2 < n ? digit[w & 63] : '=';
 	}
-	return (sl_str) {out, o};
+	return (sl_str){out, o};
 }
 
 sl_str
 sl_join_path(sl_arena *arena, sl_str path, sl_str name)
 {
-	char	   *p;
+	char *p;
 
 	if (path.n == 0)
 		return name;
@@ -164,5 +164,5 @@ sl_join_path(sl_arena *arena, sl_str path, sl_str name)
 	memcpy(p, path.p, path.n);
 	p[path.n] = '.';
 	memcpy(p + path.n + 1, name.p, name.n);
-	return (sl_str) {p, path.n + 1 + name.n};
+	return (sl_str){p, path.n + 1 + name.n};
 }

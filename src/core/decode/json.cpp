@@ -26,7 +26,7 @@ namespace
 /* One parser a thread; what a huge document made it hold is given back. */
 class parser_lease
 {
-public:
+  public:
 	parser_lease()
 	{
 		if (!held)
@@ -40,9 +40,16 @@ public:
 			held = nullptr;
 		}
 	}
-	ondemand::parser *operator->() { return held; }
-	explicit operator bool() const { return held != nullptr; }
-private:
+	ondemand::parser *operator->()
+	{
+		return held;
+	}
+	explicit operator bool() const
+	{
+		return held != nullptr;
+	}
+
+  private:
 	static thread_local ondemand::parser *held;
 };
 
@@ -52,21 +59,21 @@ constexpr size_t PADDING = SIMDJSON_PADDING;
 
 struct context
 {
-	sl_arena   *arena;
-	sl_error   *err;
+	sl_arena *arena;
+	sl_error *err;
 	sl_records *records;
 	const char *start;
-	size_t		n;
-	bool		repaired;		/* the whole text had to be mended */
+	size_t n;
+	bool repaired; /* the whole text had to be mended */
 };
 
 /* Puts the error at a byte of the input. */
 bool
 place_error(context &c, const char *at)
 {
-	size_t		offset = at >= c.start && at <= c.start + c.n ? (size_t) (at - c.start) : c.n;
-	int			line = 1,
-				col = 1;
+	size_t offset = at >= c.start && at <= c.start + c.n ? (size_t) (at - c.start) : c.n;
+	int line = 1,
+		col = 1;
 
 	for (size_t i = 0; i < offset; i++)
 	{
@@ -122,9 +129,10 @@ hex4(const char *p, uint32_t &out)
 	out = 0;
 	for (int i = 0; i < 4; i++)
 	{
-		char		ch = p[i];
-		int			d = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
-			: ch >= 'A' && ch <= 'F' ? ch - 'A' + 10 : -1;
+		char ch = p[i];
+		int d = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
+												: ch >= 'A' && ch <= 'F'   ? ch - 'A' + 10
+																		   : -1;
 
 		if (d < 0)
 			return false;
@@ -142,19 +150,20 @@ bool
 take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 {
 	const char *q = p;
-	sl_buf		buf;
+	sl_buf buf;
 
 	for (;;)
 	{
-		uint64_t	w,
-					quote,
-					slash;
+		uint64_t w,
+			quote,
+			slash;
 
-		memcpy(&w, q, 8);		/* the padding makes this safe */
+		memcpy(&w, q, 8); /* the padding makes this safe */
 		quote = w ^ 0x2222222222222222ULL;
 		slash = w ^ 0x5C5C5C5C5C5C5C5CULL;
 		if ((((quote - 0x0101010101010101ULL) & ~quote) |
-			 ((slash - 0x0101010101010101ULL) & ~slash)) & 0x8080808080808080ULL)
+			 ((slash - 0x0101010101010101ULL) & ~slash)) &
+			0x8080808080808080ULL)
 			break;
 		q += 8;
 	}
@@ -205,29 +214,29 @@ take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 				sl_buf_putc(&buf, '\t');
 				break;
 			case 'u':
-				{
-					uint32_t	cp,
-								low;
-					char		utf8[4];
+			{
+				uint32_t cp,
+					low;
+				char utf8[4];
 
-					if (!hex4(q, cp))
-						return fail_at_offset(c, q, "malformed \\u escape");
-					q += 4;
-					if (cp >= 0xD800 && cp < 0xDC00 && q[0] == '\\' && q[1] == 'u' &&
-						hex4(q + 2, low) && low >= 0xDC00 && low < 0xE000)
-					{
-						cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
-						q += 6;
-					}
-					if (cp == 0 || (cp >= 0xD800 && cp < 0xE000))
-					{
-						cp = 0xFFFD;
-						if (notes)
-							*notes |= SL_NOTE_TEXT;
-					}
-					sl_buf_add(&buf, utf8, (size_t) sl_utf8_put(utf8, cp));
-					break;
+				if (!hex4(q, cp))
+					return fail_at_offset(c, q, "malformed \\u escape");
+				q += 4;
+				if (cp >= 0xD800 && cp < 0xDC00 && q[0] == '\\' && q[1] == 'u' &&
+					hex4(q + 2, low) && low >= 0xDC00 && low < 0xE000)
+				{
+					cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+					q += 6;
 				}
+				if (cp == 0 || (cp >= 0xD800 && cp < 0xE000))
+				{
+					cp = 0xFFFD;
+					if (notes)
+						*notes |= SL_NOTE_TEXT;
+				}
+				sl_buf_add(&buf, utf8, (size_t) sl_utf8_put(utf8, cp));
+				break;
+			}
 			default:
 				return fail_at_offset(c, q - 1, "unknown escape in a string");
 		}
@@ -240,11 +249,11 @@ take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 bool
 number_token(std::string_view raw, sl_str &out)
 {
-	size_t		i = 0,
-				n = raw.size();
-	auto		run = [&]
+	size_t i = 0,
+		   n = raw.size();
+	auto run = [&]
 	{
-		size_t		from = i;
+		size_t from = i;
 
 		while (i < n && raw[i] >= '0' && raw[i] <= '9')
 			i++;
@@ -284,8 +293,8 @@ take_number(context &c, ondemand::value &v, sl_value &out, uint32_t *notes)
 {
 	std::string_view raw = v.raw_json_token();
 	ondemand::number number;
-	error_code	code = v.get_number().get(number);
-	sl_str		token;
+	error_code code = v.get_number().get(number);
+	sl_str token;
 
 	if (!number_token(raw, token))
 		return fail_at_offset(c, raw.data(), "malformed number");
@@ -311,7 +320,7 @@ take_number(context &c, ondemand::value &v, sl_value &out, uint32_t *notes)
 inline bool
 null_value(ondemand::value &v)
 {
-	bool		answer = false;
+	bool answer = false;
 
 	return !v.is_null().get(answer) && answer;
 }
@@ -329,15 +338,15 @@ at_end(ondemand::document &doc, const char *&at)
  */
 struct target
 {
-	sl_record  *record;
-	sl_fields  *fields;
-	uint32_t   *notes;
+	sl_record *record;
+	sl_fields *fields;
+	uint32_t *notes;
 };
 
 void
 put(context &c, target &t, sl_str name, const sl_value &value)
 {
-	bool		by_name = t.record && (!t.fields || name.n == 0);
+	bool by_name = t.record && (!t.fields || name.n == 0);
 
 	if (name.n == 0)
 		name = SL_STR("message");
@@ -354,35 +363,35 @@ take_scalar(context &c, ondemand::value &v, ondemand::json_type type, sl_value &
 	switch (type)
 	{
 		case ondemand::json_type::string:
-			{
-				ondemand::raw_json_string raw;
+		{
+			ondemand::raw_json_string raw;
 
-				if (v.get_raw_json_string().get(raw))
-					return fail_at_offset(c, v.raw_json_token().data(), "syntax error");
-				out.type = SL_STRING;
-				return take_string(c, raw.raw(), out.u.s, notes);
-			}
+			if (v.get_raw_json_string().get(raw))
+				return fail_at_offset(c, v.raw_json_token().data(), "syntax error");
+			out.type = SL_STRING;
+			return take_string(c, raw.raw(), out.u.s, notes);
+		}
 		case ondemand::json_type::number:
 			return take_number(c, v, out, notes);
 		case ondemand::json_type::boolean:
-			{
-				const char *at = v.raw_json_token().data();
+		{
+			const char *at = v.raw_json_token().data();
 
-				out.type = SL_BOOL;
-				if (v.get_bool().get(out.u.b))
-					return fail_at_offset(c, at, "syntax error");
-				return true;
-			}
+			out.type = SL_BOOL;
+			if (v.get_bool().get(out.u.b))
+				return fail_at_offset(c, at, "syntax error");
+			return true;
+		}
 		default:
-			{
-				const char *at = v.raw_json_token().data();
-				bool		is_null = false;
+		{
+			const char *at = v.raw_json_token().data();
+			bool is_null = false;
 
-				out.type = SL_NULL;
-				if (v.is_null().get(is_null) || !is_null)
-					return fail_at_offset(c, at, "syntax error");
-				return true;
-			}
+			out.type = SL_NULL;
+			if (v.is_null().get(is_null) || !is_null)
+				return fail_at_offset(c, at, "syntax error");
+			return true;
+		}
 	}
 }
 
@@ -391,9 +400,9 @@ bool
 walk_value(context &c, ondemand::value &v, target &t, sl_str path, bool element, int depth)
 {
 	ondemand::json_type type;
-	error_code	code = v.type().get(type);
+	error_code code = v.type().get(type);
 	const char *at = v.raw_json_token().data();
-	bool		empty = true;
+	bool empty = true;
 
 	if (code)
 		return fail_at_offset(c, at, describe(code));
@@ -408,7 +417,7 @@ walk_value(context &c, ondemand::value &v, target &t, sl_str path, bool element,
 		for (auto result : object)
 		{
 			ondemand::field field;
-			sl_str		key;
+			sl_str key;
 
 			if ((code = std::move(result).get(field)))
 				return fail_at_offset(c, at, describe(code));
@@ -437,7 +446,7 @@ walk_value(context &c, ondemand::value &v, target &t, sl_str path, bool element,
 	}
 	else
 	{
-		sl_value	value = {};
+		sl_value value = {};
 
 		value.element = element;
 		if (!take_scalar(c, v, type, value, t.notes))
@@ -447,7 +456,7 @@ walk_value(context &c, ondemand::value &v, target &t, sl_str path, bool element,
 	}
 	if (empty && path.n)
 	{
-		sl_value	value = {};
+		sl_value value = {};
 
 		value.element = element;
 		put(c, t, path, value);
@@ -464,7 +473,8 @@ wrong_shape(context &c, const char *what)
 }
 
 /* Calls body for each object of the array v. */
-template<typename F> bool
+template <typename F>
+bool
 each_object(context &c, ondemand::value v, const char *what, F body)
 {
 	ondemand::array array;
@@ -486,14 +496,15 @@ each_object(context &c, ondemand::value v, const char *what, F body)
 }
 
 /* Calls body for each key and value of an object. */
-template<typename F> bool
+template <typename F>
+bool
 each_field(context &c, ondemand::object object, F body)
 {
 	for (auto result : object)
 	{
 		ondemand::field field;
-		error_code	code = std::move(result).get(field);
-		sl_str		key;
+		error_code code = std::move(result).get(field);
+		sl_str key;
 
 		if (code)
 		{
@@ -527,14 +538,14 @@ bool walk_attribute(context &c, ondemand::object object, target &t, sl_str path,
 bool
 walk_any_value(context &c, ondemand::object object, target &t, sl_str name, bool element, int depth)
 {
-	sl_value	value = {};
-	bool		nested = false;
+	sl_value value = {};
+	bool nested = false;
 
 	if (depth > SL_MAX_DEPTH)
 		return too_deep(c);
 	value.element = element;
 	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
-	{
+					{
 		if (sl_str_is(key, "stringValue") || sl_str_is(key, "boolValue") ||
 			sl_str_is(key, "doubleValue") || sl_str_is(key, "bytesValue"))
 			return scalar_of(c, v, value, t.notes);
@@ -580,8 +591,7 @@ walk_any_value(context &c, ondemand::object object, target &t, sl_str name, bool
 				});
 			});
 		}
-		return true;
-	}))
+		return true; }))
 		return false;
 	if (!nested)
 		put(c, t, name, value);
@@ -592,10 +602,10 @@ bool
 walk_attribute(context &c, ondemand::object object, target &t, sl_str path, bool element, int depth)
 {
 	ondemand::value key_value,
-				value;
+		value;
 	ondemand::object inner;
 	ondemand::raw_json_string raw;
-	sl_str		key;
+	sl_str key;
 
 	/* their order is the sender's, hence the unordered look-ups */
 	if (object.find_field_unordered("key").get(key_value) || key_value.get_raw_json_string().get(raw))
@@ -620,9 +630,9 @@ walk_attribute(context &c, ondemand::object object, target &t, sl_str path, bool
 bool
 take_nanos(context &c, ondemand::value v, int64_t &out, uint32_t *notes)
 {
-	sl_value	value = {};
-	sl_str		text;
-	char	   *end;
+	sl_value value = {};
+	sl_str text;
+	char *end;
 	unsigned long long ns;
 
 	if (!scalar_of(c, v, value, notes))
@@ -645,9 +655,9 @@ take_nanos(context &c, ondemand::value v, int64_t &out, uint32_t *notes)
 bool
 take_id(context &c, ondemand::value v, sl_str &out, size_t digits, uint32_t *notes)
 {
-	sl_value	value = {};
-	char	   *id;
-	bool		zero = true;
+	sl_value value = {};
+	char *id;
+	bool zero = true;
 
 	if (!scalar_of(c, v, value, notes))
 		return false;
@@ -658,7 +668,7 @@ take_id(context &c, ondemand::value v, sl_str &out, size_t digits, uint32_t *not
 		id = (char *) sl_alloc(c.arena, digits);
 		for (size_t i = 0; i < digits; i++)
 		{
-			char		ch = value.u.s.p[i];
+			char ch = value.u.s.p[i];
 
 			if (ch >= 'A' && ch <= 'F')
 				ch = (char) (ch + 32);
@@ -681,10 +691,10 @@ take_id(context &c, ondemand::value v, sl_str &out, size_t digits, uint32_t *not
 bool
 walk_log_record(context &c, ondemand::object object, sl_record *record)
 {
-	target		t = {record, &record->attributes, &record->notes};
+	target t = {record, &record->attributes, &record->notes};
 
 	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
-	{
+					{
 		sl_value	value = {};
 
 		if (sl_str_is(key, "timeUnixNano"))
@@ -736,8 +746,7 @@ walk_log_record(context &c, ondemand::object object, sl_record *record)
 			{
 				return walk_attribute(c, attribute, t, SL_STR(""), false, 1);
 			});
-		return true;
-	}))
+		return true; }))
 		return false;
 	sl_record_promote(c.arena, record);
 	return true;
@@ -746,11 +755,11 @@ walk_log_record(context &c, ondemand::object object, sl_record *record)
 bool
 walk_scope_logs(context &c, ondemand::object object, sl_resource *resource)
 {
-	size_t		first = c.records->n;
-	sl_value	scope = {};
+	size_t first = c.records->n;
+	sl_value scope = {};
 
 	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
-	{
+					{
 		if (sl_str_is(key, "logRecords"))
 			return each_object(c, v, "logRecords is not an array of objects",
 							   [&](ondemand::object item)
@@ -781,8 +790,7 @@ walk_scope_logs(context &c, ondemand::object object, sl_resource *resource)
 				return sl_str_is(inner_key, "name") ? scalar_of(c, name, scope, nullptr) : true;
 			});
 		}
-		return true;
-	}))
+		return true; }))
 		return false;
 	if (scope.type == SL_STRING && scope.u.s.n)
 		for (size_t i = first; i < c.records->n; i++)
@@ -794,10 +802,10 @@ bool
 walk_resource_logs(context &c, ondemand::object object)
 {
 	sl_resource *resource = (sl_resource *) sl_alloc0(c.arena, sizeof(sl_resource));
-	size_t		first = c.records->n;
+	size_t first = c.records->n;
 
 	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
-	{
+					{
 		if (sl_str_is(key, "scopeLogs"))
 			return each_object(c, v, "scopeLogs is not an array of objects",
 							   [&](ondemand::object scope)
@@ -825,8 +833,7 @@ walk_resource_logs(context &c, ondemand::object object)
 				});
 			});
 		}
-		return true;
-	}))
+		return true; }))
 		return false;
 	sl_resource_finish(resource);
 	for (size_t i = first; i < c.records->n; i++)
@@ -837,16 +844,15 @@ walk_resource_logs(context &c, ondemand::object object)
 bool
 walk_export(context &c, ondemand::object object)
 {
-	bool		seen = false;
+	bool seen = false;
 
 	if (!each_field(c, object, [&](sl_str key, ondemand::value v)
-	{
+					{
 		if (!sl_str_is(key, "resourceLogs"))
 			return true;
 		seen = true;
 		return each_object(c, v, "resourceLogs is not an array of objects",
-						   [&](ondemand::object item) { return walk_resource_logs(c, item); });
-	}))
+						   [&](ondemand::object item) { return walk_resource_logs(c, item); }); }))
 		return false;
 	return seen ? true : wrong_shape(c, "it has no resourceLogs");
 }
@@ -855,16 +861,16 @@ walk_export(context &c, ondemand::object object)
 bool
 walk_plain(context &c, ondemand::object object)
 {
-	sl_record  *record = sl_records_add(c.arena, c.records);
-	target		t = {record, nullptr, &record->notes};
+	sl_record *record = sl_records_add(c.arena, c.records);
+	target t = {record, nullptr, &record->notes};
 
 	if (c.repaired)
 		record->notes |= SL_NOTE_TEXT;
 	for (auto result : object)
 	{
 		ondemand::field field;
-		error_code	code = std::move(result).get(field);
-		sl_str		key;
+		error_code code = std::move(result).get(field);
+		sl_str key;
 
 		if (code)
 			return fail_at_offset(c, c.start + c.n, describe(code));
@@ -901,7 +907,7 @@ enum class outcome
 {
 	done,
 	failed,
-	more						/* another value follows the first, or seems to */
+	more /* another value follows the first, or seems to */
 };
 
 /* One document: text[0..n), readable for PADDING bytes more. */
@@ -911,10 +917,10 @@ walk_document(context &c, const char *text, size_t n, bool otlp, bool either)
 	parser_lease parser;
 	ondemand::document doc;
 	ondemand::json_type type;
-	error_code	code;
+	error_code code;
 	const char *first = text;
 	const char *at;
-	bool		ok = false;
+	bool ok = false;
 
 	while (first < text + n && (*first == ' ' || *first == '\t' || *first == '\n' || *first == '\r'))
 		first++;
@@ -1011,11 +1017,11 @@ walk_lines(context &c, const char *text, size_t n)
 const char *
 padded(context &c, const char *data, size_t n, bool repair)
 {
-	char	   *copy;
+	char *copy;
 
 	if (repair)
 	{
-		sl_str		mended = sl_utf8_repair(c.arena, data, n);
+		sl_str mended = sl_utf8_repair(c.arena, data, n);
 
 		data = mended.p;
 		n = mended.n;
@@ -1029,13 +1035,13 @@ padded(context &c, const char *data, size_t n, bool repair)
 	return copy;
 }
 
-}								/* namespace */
+} /* namespace */
 
 extern "C" bool
 sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 			   sl_arena *arena, sl_records *records, sl_error *err)
 {
-	context		c = {arena, err, records, nullptr, 0, false};
+	context c = {arena, err, records, nullptr, 0, false};
 	const sl_records before = *records;
 
 	if (n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0)
@@ -1043,7 +1049,7 @@ sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 	for (int repair = 0; repair < 2; repair++)
 	{
 		const char *text = padded(c, data, n, repair);
-		outcome		result = walk_document(c, text, c.n, otlp, either);
+		outcome result = walk_document(c, text, c.n, otlp, either);
 
 		if (result == outcome::done)
 			return true;
@@ -1060,15 +1066,15 @@ sl_decode_json(const char *data, size_t n, bool otlp, bool either,
 extern "C" bool
 sl_decode_fields(const char *data, size_t n, sl_arena *arena, sl_fields *fields, sl_error *err)
 {
-	context		c = {arena, err, nullptr, nullptr, 0, false};
+	context c = {arena, err, nullptr, nullptr, 0, false};
 	parser_lease parser;
 	ondemand::document doc;
 	ondemand::value root;
-	uint32_t	notes = 0;
-	sl_fields	found = *fields;
-	target		t = {nullptr, &found, &notes};
+	uint32_t notes = 0;
+	sl_fields found = *fields;
+	target t = {nullptr, &found, &notes};
 	const char *copy = padded(c, data, n, false);
-	error_code	code;
+	error_code code;
 
 	if (!parser)
 		return sl_fail(err, "53200", "out of memory");
@@ -1090,8 +1096,8 @@ namespace
 struct place
 {
 	const char *at;
-	int			line;
-	int			col;
+	int line;
+	int col;
 
 	void to(const char *target)
 	{
@@ -1110,7 +1116,7 @@ read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count
 {
 	ondemand::json_type type;
 	const char *at = v.raw_json_token().data();
-	error_code	code = v.type().get(type);
+	error_code code = v.type().get(type);
 
 	where.to(at);
 	if (code)
@@ -1118,7 +1124,7 @@ read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count
 	if (depth > SL_NODE_MAX_DEPTH || ++count > SL_NODE_MAX_NODES)
 		return sl_fail_at(c.err, where.line, where.col, SL_TOO_COMPLEX,
 						  depth > SL_NODE_MAX_DEPTH ? "rule document is nested deeper than %d levels"
-						  : "rule document has more than %d values",
+													: "rule document has more than %d values",
 						  depth > SL_NODE_MAX_DEPTH ? SL_NODE_MAX_DEPTH : SL_NODE_MAX_NODES);
 	if (type == ondemand::json_type::object)
 	{
@@ -1130,10 +1136,10 @@ read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count
 		for (auto result : object)
 		{
 			ondemand::field field;
-			sl_node    *child;
-			sl_str		key;
-			int			line,
-						col;
+			sl_node *child;
+			sl_str key;
+			int line,
+				col;
 
 			if ((code = std::move(result).get(field)))
 				return fail_at_offset(c, at, describe(code));
@@ -1162,7 +1168,7 @@ read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count
 		for (auto result : array)
 		{
 			ondemand::value item;
-			sl_node    *child;
+			sl_node *child;
 
 			if ((code = std::move(result).get(item)))
 				return fail_at_offset(c, at, describe(code));
@@ -1182,21 +1188,21 @@ read_tree(context &c, place &where, ondemand::value &v, int depth, size_t &count
 	return true;
 }
 
-}								/* namespace */
+} /* namespace */
 
 extern "C" bool
 sl_read_json(const char *text, size_t n, sl_arena *arena, sl_documents *documents, sl_error *err)
 {
-	context		c = {arena, err, nullptr, nullptr, 0, false};
+	context c = {arena, err, nullptr, nullptr, 0, false};
 	parser_lease parser;
 	ondemand::document doc;
 	ondemand::value root;
 	const char *copy = padded(c, text, n, false);
 	const char *at;
-	place		where = {copy, 1, 1};
-	size_t		count = 0;
-	sl_node    *tree = nullptr;
-	error_code	code;
+	place where = {copy, 1, 1};
+	size_t count = 0;
+	sl_node *tree = nullptr;
+	error_code code;
 
 	if (!parser)
 		return sl_fail(err, "53200", "out of memory");

@@ -18,17 +18,17 @@ typedef struct cursor
 
 typedef struct walk
 {
-	sl_arena   *arena;
-	sl_error   *err;
+	sl_arena *arena;
+	sl_error *err;
 	const unsigned char *start;
 } walk;
 
 /* Where a key and its value go: a record's attributes or a resource's. */
 typedef struct target
 {
-	sl_record  *record;			/* whose body a value without a name is; or NULL */
-	sl_fields  *fields;
-	uint32_t   *notes;
+	sl_record *record; /* whose body a value without a name is; or NULL */
+	sl_fields *fields;
+	uint32_t *notes;
 } target;
 
 /* What a field that is missing holds; not NULL, for arithmetic's sake. */
@@ -54,9 +54,9 @@ bad(walk *w, const unsigned char *at, const char *what)
 static inline bool
 read_varint(cursor *c, uint64_t *value)
 {
-	uint64_t	v = 0;
+	uint64_t v = 0;
 
-	if (c->p < c->end && *c->p < 0x80)	/* nearly all tags and most lengths */
+	if (c->p < c->end && *c->p < 0x80) /* nearly all tags and most lengths */
 	{
 		*value = *c->p++;
 		return true;
@@ -83,7 +83,7 @@ read_fixed64(cursor *c, uint64_t *value)
 {
 	if (c->end - c->p < 8)
 		return false;
-	memcpy(value, c->p, 8);		/* protobuf and the CPUs we run on are little-endian */
+	memcpy(value, c->p, 8); /* protobuf and the CPUs we run on are little-endian */
 	c->p += 8;
 	return true;
 }
@@ -91,7 +91,7 @@ read_fixed64(cursor *c, uint64_t *value)
 static inline bool
 read_bytes(cursor *c, cursor *inner)
 {
-	uint64_t	n;
+	uint64_t n;
 
 	if (!read_varint(c, &n) || n > (uint64_t) (c->end - c->p))
 		return false;
@@ -105,7 +105,7 @@ read_bytes(cursor *c, cursor *inner)
 static inline bool
 read_tag(cursor *c, uint32_t *field, int *wire)
 {
-	uint64_t	tag;
+	uint64_t tag;
 
 	if (!read_varint(c, &tag) || tag >> 3 == 0 || tag >> 3 > 0x1FFFFFFF)
 		return false;
@@ -117,8 +117,8 @@ read_tag(cursor *c, uint32_t *field, int *wire)
 static bool
 skip(cursor *c, int wire)
 {
-	uint64_t	ignored;
-	cursor		inner;
+	uint64_t ignored;
+	cursor inner;
 
 	switch (wire)
 	{
@@ -134,7 +134,7 @@ skip(cursor *c, int wire)
 			c->p += 4;
 			return true;
 		default:
-			return false;		/* groups have left protobuf long ago */
+			return false; /* groups have left protobuf long ago */
 	}
 }
 
@@ -155,7 +155,7 @@ put(walk *w, target *t, sl_str name, sl_value value)
 {
 	if (name.n > 0)
 		*sl_fields_add(w->arena, t->fields, name) = value;
-	else if (t->record)			/* a body that is not a map */
+	else if (t->record) /* a body that is not a map */
 		sl_record_set(w->arena, t->record, SL_STR("message"), value);
 	else
 		*sl_fields_add(w->arena, t->fields, SL_STR("message")) = value;
@@ -171,10 +171,10 @@ static bool
 walk_any_value(walk *w, cursor c, target *t, sl_str name, bool element, int depth)
 {
 	const unsigned char *at = c.p;
-	uint32_t	member = 0;
-	uint64_t	number = 0;
-	cursor		bytes = empty;
-	sl_value	value = {.type = SL_NULL,.element = element};
+	uint32_t member = 0;
+	uint64_t number = 0;
+	cursor bytes = empty;
+	sl_value value = {.type = SL_NULL, .element = element};
 
 	if (depth > SL_MAX_DEPTH)
 	{
@@ -183,8 +183,8 @@ walk_any_value(walk *w, cursor c, target *t, sl_str name, bool element, int dept
 	}
 	while (c.p < c.end)
 	{
-		uint32_t	field;
-		int			wire;
+		uint32_t field;
+		int wire;
 
 		at = c.p;
 		if (!read_tag(&c, &field, &wire))
@@ -231,12 +231,12 @@ walk_any_value(walk *w, cursor c, target *t, sl_str name, bool element, int dept
 		case 5:
 		case 6:
 			if (bytes.p == bytes.end)
-				break;			/* an empty array or map: the name, with null */
+				break; /* an empty array or map: the name, with null */
 			while (bytes.p < bytes.end)
 			{
-				uint32_t	field;
-				int			wire;
-				cursor		inner;
+				uint32_t field;
+				int wire;
+				cursor inner;
 
 				at = bytes.p;
 				if (!read_tag(&bytes, &field, &wire))
@@ -250,7 +250,7 @@ walk_any_value(walk *w, cursor c, target *t, sl_str name, bool element, int dept
 				if (!read_bytes(&bytes, &inner))
 					return bad(w, at, "length runs past the end of an array or map");
 				if (member == 5 ? !walk_any_value(w, inner, t, name, true, depth + 1)
-					: !walk_key_value(w, inner, t, name, element, depth + 1))
+								: !walk_key_value(w, inner, t, name, element, depth + 1))
 					return false;
 			}
 			return true;
@@ -267,19 +267,20 @@ static bool
 walk_key_value(walk *w, cursor c, target *t, sl_str path, bool element, int depth)
 {
 	const unsigned char *at;
-	cursor		key = empty,
-				value = empty;
+	cursor key = empty,
+		   value = empty;
 
 	while (c.p < c.end)
 	{
-		uint32_t	field;
-		int			wire;
+		uint32_t field;
+		int wire;
 
 		at = c.p;
 		if (!read_tag(&c, &field, &wire))
 			return bad(w, at, "malformed attribute");
-		if (field == 1 && wire == WIRE_BYTES ? !read_bytes(&c, &key)
-			: field == 2 && wire == WIRE_BYTES ? !read_bytes(&c, &value) : !skip(&c, wire))
+		if (field == 1 && wire == WIRE_BYTES   ? !read_bytes(&c, &key)
+			: field == 2 && wire == WIRE_BYTES ? !read_bytes(&c, &value)
+											   : !skip(&c, wire))
 			return bad(w, at, "length runs past the end of an attribute");
 	}
 	path = sl_join_path(w->arena, path, text_of(w, key, t->notes));
@@ -294,38 +295,38 @@ static sl_str
 take_id(walk *w, sl_record *record, cursor c, size_t want)
 {
 	if (c.p == c.end)
-		return (sl_str) {NULL, 0};
+		return (sl_str){NULL, 0};
 	if (size_of(c) != want)
 	{
 		record->notes |= SL_NOTE_ID;
-		return (sl_str) {NULL, 0};
+		return (sl_str){NULL, 0};
 	}
 	for (const unsigned char *p = c.p; p < c.end; p++)
 		if (*p)
 			return sl_hex(w->arena, c.p, want);
-	return (sl_str) {NULL, 0};
+	return (sl_str){NULL, 0};
 }
 
 static bool
 walk_log_record(walk *w, cursor c, sl_record *record)
 {
-	target		t = {.record = record,.fields = &record->attributes,.notes = &record->notes};
+	target t = {.record = record, .fields = &record->attributes, .notes = &record->notes};
 
 	while (c.p < c.end)
 	{
 		const unsigned char *at = c.p;
-		uint32_t	field;
-		int			wire;
-		uint64_t	number = 0;
-		cursor		inner = empty;
-		bool		ok;
+		uint32_t field;
+		int wire;
+		uint64_t number = 0;
+		cursor inner = empty;
+		bool ok;
 
 		if (!read_tag(&c, &field, &wire))
 			return bad(w, at, "malformed log record");
-		ok = wire == WIRE_VARINT ? read_varint(&c, &number)
-			: wire == WIRE_FIXED64 ? read_fixed64(&c, &number)
-			: wire == WIRE_BYTES ? read_bytes(&c, &inner)
-			: skip(&c, wire);
+		ok = wire == WIRE_VARINT	? read_varint(&c, &number)
+			 : wire == WIRE_FIXED64 ? read_fixed64(&c, &number)
+			 : wire == WIRE_BYTES	? read_bytes(&c, &inner)
+									: skip(&c, wire);
 		if (!ok)
 			return bad(w, at, "length runs past the end of a log record");
 		if (field == 1 && wire == WIRE_FIXED64)
@@ -367,7 +368,7 @@ walk_log_record(walk *w, cursor c, sl_record *record)
 			record->text[SL_SPAN_ID] = take_id(w, record, inner, 8);
 		else if (field == 12)
 			sl_record_set(w->arena, record, SL_STR("event.name"),
-						  (sl_value) {.type = SL_STRING,.u.s = text_of(w, inner, &record->notes)});
+						  (sl_value){.type = SL_STRING, .u.s = text_of(w, inner, &record->notes)});
 	}
 	sl_record_promote(w->arena, record);
 	return true;
@@ -376,16 +377,16 @@ walk_log_record(walk *w, cursor c, sl_record *record)
 static bool
 walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 {
-	cursor		scope = empty,
-				name = empty;
-	size_t		first = records->n;
+	cursor scope = empty,
+		   name = empty;
+	size_t first = records->n;
 
 	while (c.p < c.end)
 	{
 		const unsigned char *at = c.p;
-		uint32_t	field;
-		int			wire;
-		cursor		inner;
+		uint32_t field;
+		int wire;
+		cursor inner;
 
 		if (!read_tag(&c, &field, &wire))
 			return bad(w, at, "malformed scope");
@@ -401,7 +402,7 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 			scope = inner;
 		else if (field == 2)
 		{
-			sl_record  *record = sl_records_add(w->arena, records);
+			sl_record *record = sl_records_add(w->arena, records);
 
 			record->resource = resource;
 			if (!walk_log_record(w, inner, record))
@@ -416,8 +417,8 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 	while (scope.p < scope.end)
 	{
 		const unsigned char *at = scope.p;
-		uint32_t	field;
-		int			wire;
+		uint32_t field;
+		int wire;
 
 		if (!read_tag(&scope, &field, &wire))
 			return bad(w, at, "malformed scope");
@@ -432,8 +433,8 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 	}
 	if (name.p < name.end)
 	{
-		uint32_t	notes = 0;
-		sl_value	value = {.type = SL_STRING,.u.s = text_of(w, name, &notes)};
+		uint32_t notes = 0;
+		sl_value value = {.type = SL_STRING, .u.s = text_of(w, name, &notes)};
 
 		for (size_t i = first; i < records->n; i++)
 		{
@@ -447,14 +448,14 @@ walk_scope_logs(walk *w, cursor c, sl_resource *resource, sl_records *records)
 static bool
 walk_resource(walk *w, cursor c, sl_resource *resource)
 {
-	target		t = {.fields = &resource->fields,.notes = &resource->notes};
+	target t = {.fields = &resource->fields, .notes = &resource->notes};
 
 	while (c.p < c.end)
 	{
 		const unsigned char *at = c.p;
-		uint32_t	field;
-		int			wire;
-		cursor		inner;
+		uint32_t field;
+		int wire;
+		cursor inner;
 
 		if (!read_tag(&c, &field, &wire))
 			return bad(w, at, "malformed resource");
@@ -476,14 +477,14 @@ static bool
 walk_resource_logs(walk *w, cursor c, sl_records *records)
 {
 	sl_resource *resource = sl_alloc0(w->arena, sizeof(*resource));
-	size_t		first = records->n;
+	size_t first = records->n;
 
 	while (c.p < c.end)
 	{
 		const unsigned char *at = c.p;
-		uint32_t	field;
-		int			wire;
-		cursor		inner;
+		uint32_t field;
+		int wire;
+		cursor inner;
 
 		if (!read_tag(&c, &field, &wire))
 			return bad(w, at, "malformed resource logs");
@@ -496,7 +497,7 @@ walk_resource_logs(walk *w, cursor c, sl_records *records)
 		if (!read_bytes(&c, &inner))
 			return bad(w, at, "length runs past the end of resource logs");
 		if (field == 1 ? !walk_resource(w, inner, resource)
-			: !walk_scope_logs(w, inner, resource, records))
+					   : !walk_scope_logs(w, inner, resource, records))
 			return false;
 	}
 	/* the resource may come after its records: what they derive waits for it */
@@ -509,16 +510,16 @@ walk_resource_logs(walk *w, cursor c, sl_records *records)
 bool
 sl_decode_otlp_proto(const char *data, size_t n, sl_arena *arena, sl_records *records, sl_error *err)
 {
-	walk		w = {.arena = arena,.err = err,.start = (const unsigned char *) data};
-	cursor		c = {w.start, w.start + n};
+	walk w = {.arena = arena, .err = err, .start = (const unsigned char *) data};
+	cursor c = {w.start, w.start + n};
 	const sl_records before = *records;
 
 	while (c.p < c.end)
 	{
 		const unsigned char *at = c.p;
-		uint32_t	field;
-		int			wire;
-		cursor		inner;
+		uint32_t field;
+		int wire;
+		cursor inner;
 
 		if (!read_tag(&c, &field, &wire))
 		{

@@ -11,8 +11,8 @@ sl_ids_add(sl_arena *arena, ids *list, uint32_t id)
 {
 	if (list->n == list->cap)
 	{
-		uint32_t	cap = list->cap ? list->cap * 2 : 4;
-		uint32_t   *v = sl_alloc(arena, cap * sizeof(uint32_t));
+		uint32_t cap = list->cap ? list->cap * 2 : 4;
+		uint32_t *v = sl_alloc(arena, cap * sizeof(uint32_t));
 
 		if (list->n)
 			memcpy(v, list->v, list->n * sizeof(uint32_t));
@@ -45,12 +45,12 @@ sl_ruleset_rule(const sl_ruleset *set, size_t i)
 
 /* Makes room for one more; old slots are placed again by their hashes. */
 static void
-grow_table(sl_arena *arena, value_table *table, uint64_t (*hash_of) (const void *set, uint32_t id),
+grow_table(sl_arena *arena, value_table *table, uint64_t (*hash_of)(const void *set, uint32_t id),
 		   const void *set)
 {
-	uint32_t   *old = table->slots;
-	uint32_t	old_size = table->slots ? table->mask + 1 : 0;
-	uint32_t	size = old_size ? old_size * 2 : 8;
+	uint32_t *old = table->slots;
+	uint32_t old_size = table->slots ? table->mask + 1 : 0;
+	uint32_t size = old_size ? old_size * 2 : 8;
 
 	if (table->slots && (table->n + 1) * 2 <= old_size)
 		return;
@@ -58,7 +58,7 @@ grow_table(sl_arena *arena, value_table *table, uint64_t (*hash_of) (const void 
 	table->mask = size - 1;
 	for (uint32_t i = 0; i < old_size; i++)
 	{
-		uint32_t	at;
+		uint32_t at;
 
 		if (!old[i])
 			continue;
@@ -86,7 +86,7 @@ text_hash(const void *set, uint32_t id)
 static uint64_t
 predicate_hash_of(const sl_predicate *p)
 {
-	uint64_t	bits;
+	uint64_t bits;
 
 	memcpy(&bits, &p->number, sizeof(bits));
 	return sl_hash(p->text, sl_hash(sl_field_name(p->field), bits + (uint64_t) p->op * 4 + p->cased * 2u + p->keyword));
@@ -105,10 +105,10 @@ predicate_hash(const void *set, uint32_t id)
 static uint32_t
 intern_field(sl_ruleset *set, sl_str name)
 {
-	int			known = sl_known_slot(name);
-	bool		resource = sl_str_starts(name, "resource.");
-	uint32_t	at;
-	field	   *f;
+	int known = sl_known_slot(name);
+	bool resource = sl_str_starts(name, "resource.");
+	uint32_t at;
+	field *f;
 
 	name = sl_field_name(name);
 	if (resource)
@@ -127,8 +127,8 @@ intern_field(sl_ruleset *set, sl_str name)
 	}
 	if (set->n_fields == set->cap_fields)
 	{
-		uint32_t	cap = set->cap_fields ? set->cap_fields * 2 : 16;
-		field	   *fields = sl_alloc(set->arena, cap * sizeof(field));
+		uint32_t cap = set->cap_fields ? set->cap_fields * 2 : 16;
+		field *fields = sl_alloc(set->arena, cap * sizeof(field));
 
 		if (set->n_fields)
 			memcpy(fields, set->fields, set->n_fields * sizeof(field));
@@ -155,7 +155,7 @@ intern_field(sl_ruleset *set, sl_str name)
 static void
 add_value(sl_ruleset *set, value_table *table, uint32_t id)
 {
-	uint32_t	at;
+	uint32_t at;
 
 	grow_table(set->arena, table, text_hash, set);
 	at = (uint32_t) text_hash(set, id) & table->mask;
@@ -169,8 +169,8 @@ add_value(sl_ruleset *set, value_table *table, uint32_t id)
 static void
 place_predicate(sl_ruleset *set, const sl_predicate *p, uint32_t id)
 {
-	field	   *f;
-	uint32_t	at;
+	field *f;
+	uint32_t at;
 
 	if (p->keyword)
 	{
@@ -209,7 +209,7 @@ place_predicate(sl_ruleset *set, const sl_predicate *p, uint32_t id)
 static uint32_t
 intern_predicate(sl_ruleset *set, sl_predicate *p)
 {
-	uint32_t	at;
+	uint32_t at;
 
 	grow_table(set->arena, &set->predicate_table, predicate_hash, set);
 	at = (uint32_t) predicate_hash_of(p) & set->predicate_table.mask;
@@ -224,7 +224,7 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	}
 	if (set->n_predicates == set->cap_predicates)
 	{
-		uint32_t	cap = set->cap_predicates ? set->cap_predicates * 2 : 64;
+		uint32_t cap = set->cap_predicates ? set->cap_predicates * 2 : 64;
 		sl_predicate **v = sl_alloc(set->arena, cap * sizeof(*v));
 
 		if (set->n_predicates)
@@ -242,14 +242,14 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 static uint32_t
 compile_expr(sl_ruleset *set, const sl_expr *from)
 {
-	expr		e = {.kind = from->kind,.n = (uint32_t) from->n};
+	expr e = {.kind = from->kind, .n = (uint32_t) from->n};
 
 	if (from->kind == SL_EXPR_PREDICATE)
 		e.predicate = intern_predicate(set, from->predicate);
 	else
 	{
 		/* operands first, so that theirs stand together afterwards */
-		uint32_t   *operands = sl_alloc(set->arena, from->n * sizeof(uint32_t));
+		uint32_t *operands = sl_alloc(set->arena, from->n * sizeof(uint32_t));
 
 		for (size_t i = 0; i < from->n; i++)
 			operands[i] = compile_expr(set, from->children[i]);
@@ -259,8 +259,8 @@ compile_expr(sl_ruleset *set, const sl_expr *from)
 	}
 	if (set->n_exprs == set->cap_exprs)
 	{
-		uint32_t	cap = set->cap_exprs ? set->cap_exprs * 2 : 64;
-		expr	   *v = sl_alloc(set->arena, cap * sizeof(expr));
+		uint32_t cap = set->cap_exprs ? set->cap_exprs * 2 : 64;
+		expr *v = sl_alloc(set->arena, cap * sizeof(expr));
 
 		if (set->n_exprs)
 			memcpy(v, set->exprs, set->n_exprs * sizeof(expr));
@@ -276,9 +276,9 @@ sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
 {
 	if (set->n_rules == set->cap_rules)
 	{
-		size_t		cap = set->cap_rules ? set->cap_rules * 2 : 16;
-		sl_rule   **rules = sl_alloc(set->arena, cap * sizeof(*rules));
-		uint32_t   *roots = sl_alloc(set->arena, cap * sizeof(*roots));
+		size_t cap = set->cap_rules ? set->cap_rules * 2 : 16;
+		sl_rule **rules = sl_alloc(set->arena, cap * sizeof(*rules));
+		uint32_t *roots = sl_alloc(set->arena, cap * sizeof(*roots));
 
 		if (set->n_rules)
 		{
@@ -327,8 +327,8 @@ triggers_of(const sl_ruleset *set, uint32_t id, sl_arena *arena, ids *out)
 {
 	const expr *e = &set->exprs[id];
 	unsigned long cost,
-				total = 0;
-	uint32_t	best = 0;
+		total = 0;
+	uint32_t best = 0;
 
 	switch (e->kind)
 	{
@@ -370,8 +370,8 @@ static int
 by_bound(const void *a, const void *b, void *context)
 {
 	const sl_ruleset *set = context;
-	double		x = set->predicates[*(const uint32_t *) a]->number,
-				y = set->predicates[*(const uint32_t *) b]->number;
+	double x = set->predicates[*(const uint32_t *) a]->number,
+		   y = set->predicates[*(const uint32_t *) b]->number;
 
 	return x < y ? -1 : x > y;
 }
@@ -382,7 +382,7 @@ sl_ruleset_finish(sl_ruleset *set)
 	set->triggers = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(ids));
 	for (size_t i = 0; i < set->n_rules; i++)
 	{
-		ids			found = {0};
+		ids found = {0};
 
 		if (triggers_of(set, set->roots[i], set->arena, NULL) == 0)
 		{
@@ -392,7 +392,7 @@ sl_ruleset_finish(sl_ruleset *set)
 		triggers_of(set, set->roots[i], set->arena, &found);
 		for (uint32_t k = 0; k < found.n; k++)
 		{
-			ids		   *list = &set->triggers[found.v[k]];
+			ids *list = &set->triggers[found.v[k]];
 
 			if (list->n == 0 || list->v[list->n - 1] != i)
 				sl_ids_add(set->arena, list, (uint32_t) i);

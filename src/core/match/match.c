@@ -44,7 +44,7 @@ add_candidate(sl_matcher *m, uint32_t rule)
 static void
 set_predicate(sl_matcher *m, uint32_t id)
 {
-	const ids  *rules = &m->set->triggers[id];
+	const ids *rules = &m->set->triggers[id];
 
 	if (m->set_at[id] == m->epoch)
 		return;
@@ -56,14 +56,14 @@ set_predicate(sl_matcher *m, uint32_t id)
 static void
 find_value(sl_matcher *m, const value_table *table, sl_str text)
 {
-	uint32_t	at;
+	uint32_t at;
 
 	if (table->n == 0)
 		return;
 	at = (uint32_t) sl_hash(text, 0) & table->mask;
 	for (; table->slots[at]; at = (at + 1) & table->mask)
 	{
-		uint32_t	id = table->slots[at] - 1;
+		uint32_t id = table->slots[at] - 1;
 
 		if (sl_str_eq(m->set->predicates[id]->text, text))
 			set_predicate(m, id);
@@ -93,7 +93,7 @@ try_patterns(sl_matcher *m, const ids *patterns, sl_str s)
 {
 	for (uint32_t i = 0; i < patterns->n; i++)
 	{
-		uint32_t	id = patterns->v[i];
+		uint32_t id = patterns->v[i];
 
 		if (m->set_at[id] != m->epoch && pattern_true(m->set->predicates[id], s))
 			set_predicate(m, id);
@@ -103,9 +103,9 @@ try_patterns(sl_matcher *m, const ids *patterns, sl_str s)
 static bool
 number_of(const sl_value *value, double *number)
 {
-	char		digits[64];
-	char	   *end;
-	sl_str		s;
+	char digits[64];
+	char *end;
+	sl_str s;
 
 	switch (value->type)
 	{
@@ -138,16 +138,16 @@ try_bounds(sl_matcher *m, const field *f, double x)
 {
 	for (int k = 0; k < 4; k++)
 	{
-		const ids  *bounds = &f->bounds[k];
-		uint32_t	lo = 0,
-					hi = bounds->n;
+		const ids *bounds = &f->bounds[k];
+		uint32_t lo = 0,
+				 hi = bounds->n;
 		/* lt and gte turn true where bound > x begins, resp. ends */
-		bool		strict = k == SL_OP_LT - SL_OP_LT || k == SL_OP_GTE - SL_OP_LT;
+		bool strict = k == SL_OP_LT - SL_OP_LT || k == SL_OP_GTE - SL_OP_LT;
 
 		while (lo < hi)
 		{
-			uint32_t	mid = (lo + hi) / 2;
-			double		bound = m->set->predicates[bounds->v[mid]]->number;
+			uint32_t mid = (lo + hi) / 2;
+			double bound = m->set->predicates[bounds->v[mid]]->number;
 
 			if (strict ? bound > x : bound >= x)
 				hi = mid;
@@ -166,9 +166,9 @@ try_bounds(sl_matcher *m, const field *f, double x)
 static void
 try_value(sl_matcher *m, const field *f, const sl_value *value, sl_arena *scratch)
 {
-	sl_str		text,
-				folded;
-	double		number;
+	sl_str text,
+		folded;
+	double number;
 
 	if (f->exists)
 		set_predicate(m, f->exists - 1);
@@ -196,8 +196,8 @@ try_value(sl_matcher *m, const field *f, const sl_value *value, sl_arena *scratc
 static void
 try_keywords(sl_matcher *m, const sl_value *value, sl_arena *scratch)
 {
-	sl_str		text,
-				folded;
+	sl_str text,
+		folded;
 
 	if (value->type == SL_NULL)
 		return;
@@ -205,7 +205,7 @@ try_keywords(sl_matcher *m, const sl_value *value, sl_arena *scratch)
 	folded = sl_fold(scratch, text);
 	for (uint32_t i = 0; i < m->set->keywords.n; i++)
 	{
-		uint32_t	id = m->set->keywords.v[i];
+		uint32_t id = m->set->keywords.v[i];
 		const sl_predicate *p = m->set->predicates[id];
 
 		if (m->set_at[id] != m->epoch && pattern_true(p, p->cased ? text : folded))
@@ -219,11 +219,11 @@ try_time(sl_matcher *m, uint32_t which, int64_t ns, sl_arena *scratch)
 {
 	if (which && ns)
 	{
-		char	   *when = sl_alloc(scratch, 64);
-		sl_value	value = {.type = SL_STRING};
+		char *when = sl_alloc(scratch, 64);
+		sl_value value = {.type = SL_STRING};
 
 		sl_format_timestamp(when, ns);
-		value.u.s = (sl_str) {when, strlen(when)};
+		value.u.s = (sl_str){when, strlen(when)};
 		try_value(m, &m->set->fields[which - 1], &value, scratch);
 	}
 }
@@ -231,7 +231,7 @@ try_time(sl_matcher *m, uint32_t which, int64_t ns, sl_arena *scratch)
 static const field *
 find_field(const sl_ruleset *set, sl_str name, bool resource)
 {
-	uint32_t	at;
+	uint32_t at;
 
 	if (set->n_fields == 0)
 		return NULL;
@@ -262,7 +262,7 @@ try_fields(sl_matcher *m, const sl_fields *fields, bool resource, sl_arena *scra
 			f = find_field(m->set, sl_field_name(from->name), false);
 			/* an object "resource" in plain JSON is asked for like a resource */
 			if (!f && m->set->any_resource && sl_str_starts(from->name, "resource."))
-				f = find_field(m->set, (sl_str) {from->name.p + 9, from->name.n - 9}, true);
+				f = find_field(m->set, (sl_str){from->name.p + 9, from->name.n - 9}, true);
 		}
 		if (f)
 			try_value(m, f, &from->value, scratch);
@@ -300,8 +300,8 @@ expr_true(const sl_matcher *m, uint32_t id)
 static int
 ascending(const void *a, const void *b)
 {
-	uint32_t	x = *(const uint32_t *) a,
-				y = *(const uint32_t *) b;
+	uint32_t x = *(const uint32_t *) a,
+			 y = *(const uint32_t *) b;
 
 	return x < y ? -1 : x > y;
 }
@@ -310,7 +310,7 @@ size_t
 sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32_t **rules)
 {
 	const sl_ruleset *set = m->set;
-	size_t		n = 0;
+	size_t n = 0;
 
 	if (++m->epoch == 0)
 	{
@@ -323,7 +323,7 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
 		if (record->text[i].p && (set->known[i] || set->keywords.n))
 		{
-			sl_value	value = {.type = SL_STRING,.u.s = record->text[i]};
+			sl_value value = {.type = SL_STRING, .u.s = record->text[i]};
 
 			if (set->known[i])
 				try_value(m, &set->fields[set->known[i] - 1], &value, scratch);
@@ -332,7 +332,7 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 		}
 	if (set->severity && record->severity)
 	{
-		sl_value	value = {.type = SL_INT,.u.i = record->severity};
+		sl_value value = {.type = SL_INT, .u.i = record->severity};
 
 		try_value(m, &set->fields[set->severity - 1], &value, scratch);
 	}

@@ -17,13 +17,13 @@ typedef struct parser
 {
 	const sl_node *node;
 	sl_selections *selections;
-	sl_arena   *arena;
-	sl_error   *err;
-	sl_str		text;
-	size_t		next;			/* first byte not read */
-	sl_str		token;			/* the current one; n == 0 at the end */
-	size_t		at;				/* its offset */
-	int			depth;
+	sl_arena *arena;
+	sl_error *err;
+	sl_str text;
+	size_t next;  /* first byte not read */
+	sl_str token; /* the current one; n == 0 at the end */
+	size_t at;	  /* its offset */
+	int depth;
 } parser;
 
 static bool
@@ -38,7 +38,7 @@ static bool
 word_char(char c)
 {
 	return isalnum((unsigned char) c) || c == '_' || c == '-' || c == '*' || c == '?' || c == '.' ||
-		(unsigned char) c >= 0x80;
+		   (unsigned char) c >= 0x80;
 }
 
 static void
@@ -54,7 +54,7 @@ advance(parser *p)
 			while (p->next < p->text.n && word_char(p->text.p[p->next]))
 				p->next++;
 	}
-	p->token = (sl_str) {p->text.p + p->at, p->next - p->at};
+	p->token = (sl_str){p->text.p + p->at, p->next - p->at};
 }
 
 static bool
@@ -72,7 +72,7 @@ is_keyword(const parser *p)
 static sl_str
 glob_of(parser *p, sl_str pattern)
 {
-	sl_str		glob = sl_str_copy(p->arena, pattern.p, pattern.n);
+	sl_str glob = sl_str_copy(p->arena, pattern.p, pattern.n);
 
 	for (size_t i = 0; i < glob.n; i++)
 		if (glob.p[i] == '*')
@@ -101,13 +101,13 @@ charge(parser *p, size_t at, size_t weight)
 static sl_expr *
 read_quantified(parser *p)
 {
-	bool		all = is_word(p, "all");
-	sl_expr    *expr = sl_expr_new(p->arena, all ? SL_EXPR_AND : SL_EXPR_OR);
-	size_t		at;
-	bool		them;
-	sl_str		glob;
+	bool all = is_word(p, "all");
+	sl_expr *expr = sl_expr_new(p->arena, all ? SL_EXPR_AND : SL_EXPR_OR);
+	size_t at;
+	bool them;
+	sl_str glob;
 
-	advance(p);					/* "of" */
+	advance(p); /* "of" */
 	advance(p);
 	at = p->at;
 	them = is_word(p, "them");
@@ -121,7 +121,7 @@ read_quantified(parser *p)
 		return NULL;
 	for (size_t i = 0; i < p->selections->n; i++)
 	{
-		sl_str		name = p->selections->names[i];
+		sl_str name = p->selections->names[i];
 
 		if (them ? name.p[0] == '_' : !sl_glob(glob, name))
 			continue;
@@ -144,8 +144,8 @@ static sl_expr *read_or(parser *p);
 static sl_expr *
 read_item(parser *p)
 {
-	sl_expr    *expr;
-	size_t		next = p->next;
+	sl_expr *expr;
+	size_t next = p->next;
 
 	if (p->token.n == 0)
 	{
@@ -154,7 +154,7 @@ read_item(parser *p)
 	}
 	if (p->token.p[0] == '(')
 	{
-		size_t		open = p->at;
+		size_t open = p->at;
 
 		advance(p);
 		expr = read_or(p);
@@ -182,7 +182,7 @@ read_item(parser *p)
 	}
 	if (is_word(p, "1") || is_word(p, "any") || is_word(p, "all"))
 	{
-		parser		look = *p;
+		parser look = *p;
 
 		advance(&look);
 		if (is_word(&look, "of"))
@@ -190,7 +190,7 @@ read_item(parser *p)
 	}
 	else if (isdigit((unsigned char) p->token.p[0]))
 	{
-		parser		look = *p;
+		parser look = *p;
 
 		advance(&look);
 		if (is_word(&look, "of"))
@@ -211,7 +211,7 @@ read_item(parser *p)
 		}
 	fail_here(p, p->at, "condition names selection \"%.*s\", which is not there", p->token.p, p->token.n);
 	{
-		sl_buf		names;
+		sl_buf names;
 
 		sl_buf_init(&names, p->arena, 64);
 		for (size_t i = 0; i < p->selections->n && names.n < 200; i++)
@@ -224,8 +224,8 @@ read_item(parser *p)
 static sl_expr *
 read_not(parser *p)
 {
-	sl_expr    *expr,
-			   *child;
+	sl_expr *expr,
+		*child;
 
 	if (++p->depth > SL_CONDITION_MAX_DEPTH)
 	{
@@ -250,10 +250,10 @@ read_not(parser *p)
 }
 
 static sl_expr *
-read_chain(parser *p, const char *word, sl_expr_kind kind, sl_expr *(*operand) (parser *))
+read_chain(parser *p, const char *word, sl_expr_kind kind, sl_expr *(*operand)(parser *) )
 {
-	sl_expr    *expr = operand(p),
-			   *chain;
+	sl_expr *expr = operand(p),
+			*chain;
 
 	if (!expr || !is_word(p, word))
 		return expr;
@@ -286,15 +286,15 @@ sl_expr *
 sl_condition_read(const sl_node *node, sl_selections *selections,
 				  sl_arena *arena, sl_error *err)
 {
-	parser		p = {.node = node,.selections = selections,.arena = arena,.err = err,.text = node->text};
-	sl_expr    *expr;
+	parser p = {.node = node, .selections = selections, .arena = arena, .err = err, .text = node->text};
+	sl_expr *expr;
 
 	advance(&p);
 	expr = read_or(&p);
 	if (expr && p.token.n > 0)
 	{
 		if (p.token.p[0] == '|')
-			return read_item(&p);	/* says what aggregations are told */
+			return read_item(&p); /* says what aggregations are told */
 		fail_here(&p, p.at, "unexpected \"%.*s\" in condition", p.token.p, p.token.n);
 		sl_error_hint(err, "Join selections with \"and\", \"or\", \"not\".");
 		return NULL;

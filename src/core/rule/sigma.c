@@ -14,7 +14,7 @@
 #include <strings.h>
 
 const char *const sl_op_name[] = {"equals", "contains", "startswith", "endswith", "matches",
-"lt", "lte", "gt", "gte", "exists", "is not null"};
+								  "lt", "lte", "gt", "gte", "exists", "is not null"};
 
 const char *const sl_severity_name[] = {"informational", "low", "medium", "high", "critical"};
 
@@ -33,7 +33,7 @@ sl_severity_from_name(sl_str name, sl_severity *severity)
 sl_expr *
 sl_expr_new(sl_arena *arena, sl_expr_kind kind)
 {
-	sl_expr    *expr = sl_alloc0(arena, sizeof(*expr));
+	sl_expr *expr = sl_alloc0(arena, sizeof(*expr));
 
 	expr->kind = kind;
 	expr->weight = 1;
@@ -45,8 +45,8 @@ sl_expr_add(sl_arena *arena, sl_expr *parent, sl_expr *child)
 {
 	if (parent->n == parent->cap)
 	{
-		size_t		cap = parent->cap ? parent->cap * 2 : 4;
-		sl_expr   **children = sl_alloc(arena, cap * sizeof(sl_expr *));
+		size_t cap = parent->cap ? parent->cap * 2 : 4;
+		sl_expr **children = sl_alloc(arena, cap * sizeof(sl_expr *));
 
 		if (parent->n)
 			memcpy(children, parent->children, parent->n * sizeof(sl_expr *));
@@ -59,9 +59,9 @@ sl_expr_add(sl_arena *arena, sl_expr *parent, sl_expr *child)
 
 typedef struct reader
 {
-	sl_arena   *arena;
-	sl_error   *err;
-	size_t		predicates;
+	sl_arena *arena;
+	sl_error *err;
+	size_t predicates;
 } reader;
 
 static bool
@@ -72,32 +72,32 @@ fail_entry(reader *r, const sl_entry *entry, const char *sqlstate, const char *m
 
 /* Modifiers of Sigma 2.1 that this version doesn't have yet. */
 static const char *const later_modifiers[] = {"re", "i", "m", "s", "base64", "base64offset", "wide",
-	"utf16", "utf16le", "utf16be", "windash", "cidr", "fieldref", "neq", "minute", "hour", "day",
-"week", "month", "year", "expand", NULL};
+											  "utf16", "utf16le", "utf16be", "windash", "cidr", "fieldref", "neq", "minute", "hour", "day",
+											  "week", "month", "year", "expand", NULL};
 
 typedef struct modifiers
 {
-	bool		before;			/* contains, endswith */
-	bool		after;			/* contains, startswith */
-	bool		all;
-	bool		cased;
-	bool		exists;
-	bool		compare;
-	sl_op		comparison;
+	bool before; /* contains, endswith */
+	bool after;	 /* contains, startswith */
+	bool all;
+	bool cased;
+	bool exists;
+	bool compare;
+	sl_op comparison;
 } modifiers;
 
 static bool
 read_modifiers(reader *r, const sl_entry *entry, sl_str *field, modifiers *m)
 {
-	sl_str		key = entry->key;
+	sl_str key = entry->key;
 	const char *bar = memchr(key.p, '|', key.n);
-	size_t		at = bar ? (size_t) (bar - key.p) : key.n;
+	size_t at = bar ? (size_t) (bar - key.p) : key.n;
 
 	memset(m, 0, sizeof(*m));
-	*field = (sl_str) {key.p, at};
+	*field = (sl_str){key.p, at};
 	while (at < key.n)
 	{
-		sl_str		name = {key.p + at + 1, 0};
+		sl_str name = {key.p + at + 1, 0};
 		const char *next = memchr(name.p, '|', key.n - at - 1);
 
 		name.n = next ? (size_t) (next - name.p) : key.n - at - 1;
@@ -121,11 +121,12 @@ read_modifiers(reader *r, const sl_entry *entry, sl_str *field, modifiers *m)
 				return fail_entry(r, entry, SL_SYNTAX, "field \"%.*s\" has two comparisons");
 			m->compare = true;
 			m->comparison = sl_str_is(name, "lt") ? SL_OP_LT : sl_str_is(name, "lte") ? SL_OP_LTE
-				: sl_str_is(name, "gt") ? SL_OP_GT : SL_OP_GTE;
+														   : sl_str_is(name, "gt")	  ? SL_OP_GT
+																					  : SL_OP_GTE;
 		}
 		else
 		{
-			int			col = sl_text_col(entry->col, entry->text_col, key, (size_t) (name.p - key.p));
+			int col = sl_text_col(entry->col, entry->text_col, key, (size_t) (name.p - key.p));
 
 			for (const char *const *later = later_modifiers; *later; later++)
 				if (sl_str_is(name, *later))
@@ -158,7 +159,7 @@ read_modifiers(reader *r, const sl_entry *entry, sl_str *field, modifiers *m)
 static sl_expr *
 new_predicate(reader *r, const sl_node *where, sl_str field, sl_op op)
 {
-	sl_expr    *expr = sl_expr_new(r->arena, SL_EXPR_PREDICATE);
+	sl_expr *expr = sl_expr_new(r->arena, SL_EXPR_PREDICATE);
 
 	if (++r->predicates > SL_RULE_MAX_PREDICATES)
 	{
@@ -175,7 +176,7 @@ new_predicate(reader *r, const sl_node *where, sl_str field, sl_op op)
 static sl_expr *
 negate(reader *r, sl_expr *child)
 {
-	sl_expr    *expr;
+	sl_expr *expr;
 
 	if (!child)
 		return NULL;
@@ -188,8 +189,8 @@ negate(reader *r, sl_expr *child)
 static sl_expr *
 read_value(reader *r, const sl_entry *entry, sl_str field, const modifiers *m, const sl_node *value)
 {
-	sl_expr    *expr;
-	sl_str		text;
+	sl_expr *expr;
+	sl_str text;
 
 	if (value->kind != SL_SCALAR)
 	{
@@ -255,9 +256,9 @@ static sl_expr *
 read_field(reader *r, const sl_entry *entry)
 {
 	const sl_node *value = entry->value;
-	sl_str		field;
-	modifiers	m;
-	sl_expr    *expr;
+	sl_str field;
+	modifiers m;
+	sl_expr *expr;
 
 	if (!read_modifiers(r, entry, &field, &m))
 		return NULL;
@@ -271,7 +272,7 @@ read_field(reader *r, const sl_entry *entry)
 	expr = sl_expr_new(r->arena, m.all ? SL_EXPR_AND : SL_EXPR_OR);
 	for (size_t i = 0; i < value->n; i++)
 	{
-		sl_expr    *child = read_value(r, entry, field, &m, value->entries[i].value);
+		sl_expr *child = read_value(r, entry, field, &m, value->entries[i].value);
 
 		if (!child)
 			return NULL;
@@ -285,8 +286,8 @@ static sl_expr *
 read_selection(reader *r, const sl_entry *entry, const sl_node *node)
 {
 	static const sl_entry keyword = {.key = {"keywords", 8}};
-	modifiers	none = {0};
-	sl_expr    *expr;
+	modifiers none = {0};
+	sl_expr *expr;
 
 	if (node->kind != SL_SCALAR && node->n == 0)
 	{
@@ -298,7 +299,7 @@ read_selection(reader *r, const sl_entry *entry, const sl_node *node)
 		expr = sl_expr_new(r->arena, SL_EXPR_AND);
 		for (size_t i = 0; i < node->n; i++)
 		{
-			sl_expr    *child = read_field(r, &node->entries[i]);
+			sl_expr *child = read_field(r, &node->entries[i]);
 
 			if (!child)
 				return NULL;
@@ -312,7 +313,7 @@ read_selection(reader *r, const sl_entry *entry, const sl_node *node)
 		for (size_t i = 0; i < node->n; i++)
 		{
 			const sl_node *item = node->entries[i].value;
-			sl_expr    *child;
+			sl_expr *child;
 
 			if (item->kind == SL_LIST)
 			{
@@ -379,7 +380,7 @@ read_detection(reader *r, const sl_entry *detection, sl_rule *rule)
 		for (size_t i = 0; i < condition->n; i++)
 		{
 			const sl_node *item = condition->entries[i].value;
-			sl_expr    *child;
+			sl_expr *child;
 
 			if (item->kind != SL_SCALAR || item->value.type != SL_STRING)
 				return sl_fail_at(r->err, item->line, item->col, SL_SYNTAX,
@@ -414,7 +415,7 @@ text_of(sl_node *node)
 static bool
 read_text(reader *r, const sl_node *map, const char *key, size_t limit, sl_str *out)
 {
-	sl_node    *node = sl_node_get(map, key);
+	sl_node *node = sl_node_get(map, key);
 
 	if (!node || (node->kind == SL_SCALAR && node->value.type == SL_NULL))
 		return true;
@@ -435,8 +436,8 @@ static bool
 read_uuid(reader *r, const sl_node *map, sl_str *out)
 {
 	const sl_node *node = sl_node_get(map, "id");
-	char	   *id;
-	size_t		n = 0;
+	char *id;
+	size_t n = 0;
 
 	if (!node)
 		return true;
@@ -452,7 +453,7 @@ read_uuid(reader *r, const sl_node *map, sl_str *out)
 				   "\"id\" is not a UUID: \"%.*s\"", SL_STR_FMT(node->text));
 		return false;
 	}
-	*out = (sl_str) {id, 36};
+	*out = (sl_str){id, 36};
 	return true;
 }
 
@@ -468,7 +469,7 @@ refuse_unknown(reader *r, const sl_node *map, const char *where, const char *con
 			name++;
 		if (!*name)
 		{
-			sl_buf		names;
+			sl_buf names;
 
 			sl_buf_init(&names, r->arena, 256);
 			for (name = known; *name; name++)
@@ -489,7 +490,7 @@ read_stacklens(reader *r, const sl_node *map, sl_rule *rule)
 	static const char *const known_suppress[] = {"by", NULL};
 	static const char *const later[] = {"resolve_after", "channels", "lateness", "after", NULL};
 	const sl_node *suppress,
-			   *by = NULL;
+		*by = NULL;
 
 	if (map->kind != SL_MAP)
 		return sl_fail_at(r->err, map->line, map->col, SL_SYNTAX, "\"stacklens\" is %s, not a map", sl_node_describe(map));
@@ -533,7 +534,7 @@ read_stacklens(reader *r, const sl_node *map, sl_rule *rule)
 	rule->n_group_by = 0;
 	for (size_t i = 0; i < by->n; i++)
 	{
-		sl_node    *item = by->entries[i].value;
+		sl_node *item = by->entries[i].value;
 
 		if (item->kind != SL_SCALAR || item->value.type == SL_NULL || item->text.n == 0)
 			return sl_fail_at(r->err, item->line, item->col, SL_SYNTAX, "a name under \"by\" is not text");
@@ -546,9 +547,9 @@ static bool
 read_logsource(reader *r, const sl_node *node, sl_rule *rule)
 {
 	static const char *const known[] = {"category", "product", "service", "definition", NULL};
-	sl_str		category = {"*", 1},
-				product = {"*", 1},
-				service = {"*", 1};
+	sl_str category = {"*", 1},
+		   product = {"*", 1},
+		   service = {"*", 1};
 
 	if (!node)
 		return true;
@@ -566,7 +567,7 @@ read_logsource(reader *r, const sl_node *node, sl_rule *rule)
 static sl_node *
 text_node(sl_arena *arena, const sl_node *where, sl_str text)
 {
-	sl_node    *node = sl_node_new(arena, SL_SCALAR, where->line, where->col);
+	sl_node *node = sl_node_new(arena, SL_SCALAR, where->line, where->col);
 
 	node->value.type = SL_STRING;
 	node->value.u.s = node->text = text;
@@ -578,20 +579,20 @@ static sl_node *
 spell_out(reader *r, sl_node *short_form)
 {
 	static const char *const known[] = {"name", "id", "match", "severity", "issue_code", "message",
-	"description", "labels", "suppress", NULL};
-	sl_arena   *arena = r->arena;
+										"description", "labels", "suppress", NULL};
+	sl_arena *arena = r->arena;
 	const sl_entry *match = sl_node_entry(short_form, "match");
-	sl_node    *rule = sl_node_new(arena, SL_MAP, short_form->line, short_form->col);
-	sl_node    *detection = sl_node_new(arena, SL_MAP, match->line, match->col);
-	sl_node    *ours = sl_node_new(arena, SL_MAP, short_form->line, short_form->col);
+	sl_node *rule = sl_node_new(arena, SL_MAP, short_form->line, short_form->col);
+	sl_node *detection = sl_node_new(arena, SL_MAP, match->line, match->col);
+	sl_node *ours = sl_node_new(arena, SL_MAP, short_form->line, short_form->col);
 
 	if (!refuse_unknown(r, short_form, "", known))
 		return NULL;
 	for (size_t i = 0; i < short_form->n; i++)
 	{
 		const sl_entry *entry = &short_form->entries[i];
-		sl_node    *into = rule;
-		sl_str		key = entry->key;
+		sl_node *into = rule;
+		sl_str key = entry->key;
 
 		if (sl_str_is(key, "match"))
 			continue;
@@ -617,14 +618,14 @@ sl_rule *
 sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err)
 {
 	static const char *const known[] = {"title", "id", "name", "related", "taxonomy", "status",
-		"description", "license", "references", "author", "date", "modified", "logsource",
-		"detection", "fields", "falsepositives", "level", "tags", "scope", "stacklens",
-	"regression_tests_path", "simulation", NULL};
+										"description", "license", "references", "author", "date", "modified", "logsource",
+										"detection", "fields", "falsepositives", "level", "tags", "scope", "stacklens",
+										"regression_tests_path", "simulation", NULL};
 	static const sl_str by_service[] = {{"service", 7}};
-	reader		r = {.arena = arena,.err = err};
-	sl_rule    *rule = sl_alloc0(arena, sizeof(*rule));
+	reader r = {.arena = arena, .err = err};
+	sl_rule *rule = sl_alloc0(arena, sizeof(*rule));
 	const sl_entry *entry;
-	sl_str		level = SL_STR("medium");
+	sl_str level = SL_STR("medium");
 
 	memset(err, 0, sizeof(*err));
 	if (document->kind != SL_MAP)
@@ -691,7 +692,7 @@ sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err)
 void
 sl_rule_documents(sl_node *document, sl_arena *arena, sl_documents *rules)
 {
-	sl_node    *list = document->kind == SL_LIST ? document : sl_node_get(document, "rules");
+	sl_node *list = document->kind == SL_LIST ? document : sl_node_get(document, "rules");
 
 	if (!list || list->kind != SL_LIST || (list != document && sl_node_get(document, "detection")))
 	{

@@ -13,17 +13,17 @@ void
 sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after,
 				bool cased, sl_predicate *out)
 {
-	char	   *glob = sl_alloc(arena, written.n + 3);
-	size_t		n = 0,
-				first,
-				last,
-				inner = 0;
-	sl_str		text;
+	char *glob = sl_alloc(arena, written.n + 3);
+	size_t n = 0,
+		   first,
+		   last,
+		   inner = 0;
+	sl_str text;
 
 	for (size_t i = 0; i < written.n; i++)
 	{
-		char		c = written.p[i];
-		char		next = i + 1 < written.n ? written.p[i + 1] : '\0';
+		char c = written.p[i];
+		char next = i + 1 < written.n ? written.p[i + 1] : '\0';
 
 		if (c == '\\' && (next == '*' || next == '?' || next == '\\'))
 		{
@@ -31,7 +31,8 @@ sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after
 			i++;
 		}
 		else
-			glob[n++] = c == '*' ? SL_ANY_RUN : c == '?' ? SL_ANY_ONE : c;
+			glob[n++] = c == '*' ? SL_ANY_RUN : c == '?' ? SL_ANY_ONE
+														 : c;
 	}
 	if (add_before && (n == 0 || glob[0] != SL_ANY_RUN))
 	{
@@ -52,11 +53,12 @@ sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after
 	}
 	else
 		out->op = first && last ? SL_OP_CONTAINS : first ? SL_OP_ENDSWITH
-			: last ? SL_OP_STARTSWITH : SL_OP_EQUALS;
+											   : last	 ? SL_OP_STARTSWITH
+														 : SL_OP_EQUALS;
 	/* a lone * is any value: contains of nothing */
 	if (first && n == 1)
 		out->op = SL_OP_CONTAINS;
-	text = (sl_str) {glob + first, n - first - last};
+	text = (sl_str){glob + first, n - first - last};
 	out->cased = cased;
 	if (cased || !inner)
 	{
@@ -66,21 +68,21 @@ sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after
 
 	/* fold between the wildcards: their bytes are no UTF-8 */
 	{
-		sl_buf		folded;
-		size_t		from = 0;
+		sl_buf folded;
+		size_t from = 0;
 
 		sl_buf_init(&folded, arena, n + 16);
 		for (size_t i = 0; i <= n; i++)
 			if (i == n || glob[i] == SL_ANY_RUN || glob[i] == SL_ANY_ONE)
 			{
-				sl_str		part = sl_fold(arena, (sl_str) {glob + from, i - from});
+				sl_str part = sl_fold(arena, (sl_str){glob + from, i - from});
 
 				sl_buf_add(&folded, part.p, part.n);
 				if (i < n)
 					sl_buf_putc(&folded, glob[i]);
 				from = i + 1;
 			}
-		out->text = (sl_str) {folded.p, folded.n};
+		out->text = (sl_str){folded.p, folded.n};
 	}
 }
 
@@ -91,10 +93,10 @@ sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after
 bool
 sl_glob(sl_str glob, sl_str s)
 {
-	size_t		g = 0,
-				i = 0,
-				star = SIZE_MAX,
-				resume = 0;
+	size_t g = 0,
+		   i = 0,
+		   star = SIZE_MAX,
+		   resume = 0;
 
 	while (i < s.n)
 	{

@@ -19,9 +19,9 @@
 typedef struct anchor
 {
 	struct anchor *next;
-	sl_str		name;
-	sl_node    *node;
-	size_t		weight;			/* values below it; 0 while it is open */
+	sl_str name;
+	sl_node *node;
+	size_t weight; /* values below it; 0 while it is open */
 } anchor;
 
 /*
@@ -32,11 +32,11 @@ typedef struct reader
 {
 	yaml_parser_t parser;
 	yaml_event_t event;
-	sl_arena   *arena;
-	sl_error   *err;
-	anchor	   *anchors;
-	size_t		n_anchors;
-	size_t		count;			/* values so far, aliases counted in full */
+	sl_arena *arena;
+	sl_error *err;
+	anchor *anchors;
+	size_t n_anchors;
+	size_t count; /* values so far, aliases counted in full */
 } reader;
 
 /* Anchors of a document: more than rules need, and aliases search them all. */
@@ -87,10 +87,10 @@ resolve_plain(sl_str s, sl_value *value)
 	static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
 	static const char *const trues[] = {"true", "True", "TRUE", NULL};
 	static const char *const falses[] = {"false", "False", "FALSE", NULL};
-	char		digits[64];
-	char	   *end;
-	size_t		i = 0;
-	bool		integer = true;
+	char digits[64];
+	char *end;
+	size_t i = 0;
+	bool integer = true;
 
 	value->type = SL_STRING;
 	value->u.s = s;
@@ -108,7 +108,7 @@ resolve_plain(sl_str s, sl_value *value)
 	digits[s.n] = '\0';
 	if (digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'o') && s.n > 2 && s.n < 20)
 	{
-		long long	number;
+		long long number;
 
 		for (size_t k = 2; k < s.n; k++)
 			if (!(digits[k] >= '0' && digits[k] <= (digits[1] == 'o' ? '7' : '9')) &&
@@ -139,7 +139,7 @@ resolve_plain(sl_str s, sl_value *value)
 	errno = 0;
 	if (integer)
 	{
-		long long	number = strtoll(digits, &end, 10);
+		long long number = strtoll(digits, &end, 10);
 
 		if (*end == '\0' && errno == 0)
 		{
@@ -149,7 +149,7 @@ resolve_plain(sl_str s, sl_value *value)
 	}
 	else
 	{
-		double		number = strtod(digits, &end);
+		double number = strtod(digits, &end);
 
 		if (*end == '\0' && isfinite(number))
 		{
@@ -163,7 +163,7 @@ resolve_plain(sl_str s, sl_value *value)
 static bool
 add_anchor(reader *r, const yaml_char_t *name, sl_node *node, anchor **out)
 {
-	anchor	   *a;
+	anchor *a;
 
 	*out = NULL;
 	if (!name)
@@ -207,8 +207,8 @@ read_children(reader *r, sl_node *node, yaml_event_type_t end_type, int depth)
 {
 	for (;;)
 	{
-		sl_node    *child,
-				   *key = NULL;
+		sl_node *child,
+			*key = NULL;
 		yaml_mark_t at;
 
 		if (!next_event(r))
@@ -228,7 +228,7 @@ read_children(reader *r, sl_node *node, yaml_event_type_t end_type, int depth)
 		if (!read_node(r, depth + 1, &child))
 			return false;
 		if (!key)
-			sl_node_add(r->arena, node, (sl_str) {NULL, 0}, child->line, child->col, child);
+			sl_node_add(r->arena, node, (sl_str){NULL, 0}, child->line, child->col, child);
 		else if (!sl_node_add_key(r->arena, node, key->text, (int) at.line + 1, (int) at.column + 1,
 								  child, r->err))
 			return false;
@@ -241,9 +241,9 @@ read_children(reader *r, sl_node *node, yaml_event_type_t end_type, int depth)
 static int
 text_col(const yaml_event_t *event, sl_str text)
 {
-	size_t		written = event->end_mark.column - event->start_mark.column,
-				quotes = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? 0 : 2,
-				characters = 0;
+	size_t written = event->end_mark.column - event->start_mark.column,
+		   quotes = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? 0 : 2,
+		   characters = 0;
 
 	for (size_t i = 0; i < text.n; i++)
 		characters += ((unsigned char) text.p[i] & 0xC0) != 0x80;
@@ -257,11 +257,11 @@ static bool
 read_node(reader *r, int depth, sl_node **out)
 {
 	const yaml_event_t *event = &r->event;
-	int			line = (int) event->start_mark.line + 1,
-				col = (int) event->start_mark.column + 1;
-	size_t		before = r->count++;
-	anchor	   *a = NULL;
-	sl_node    *node;
+	int line = (int) event->start_mark.line + 1,
+		col = (int) event->start_mark.column + 1;
+	size_t before = r->count++;
+	anchor *a = NULL;
+	sl_node *node;
 
 	if (depth > SL_NODE_MAX_DEPTH)
 		return sl_fail_at(r->err, line, col, SL_TOO_COMPLEX,
@@ -317,7 +317,7 @@ read_node(reader *r, int depth, sl_node **out)
 static void
 release(void *what)
 {
-	reader	   *r = what;
+	reader *r = what;
 
 	yaml_event_delete(&r->event);
 	yaml_parser_delete(&r->parser);
@@ -326,9 +326,9 @@ release(void *what)
 bool
 sl_read_yaml(const char *text, size_t n, sl_arena *arena, sl_documents *documents, sl_error *err)
 {
-	reader	   *r = sl_alloc0(arena, sizeof(*r));
-	bool		ok = true,
-				done = false;
+	reader *r = sl_alloc0(arena, sizeof(*r));
+	bool ok = true,
+		 done = false;
 
 	r->arena = arena;
 	r->err = err;
@@ -339,7 +339,7 @@ sl_read_yaml(const char *text, size_t n, sl_arena *arena, sl_documents *document
 	yaml_parser_set_input_string(&r->parser, (const unsigned char *) text, n);
 	while (ok && !done)
 	{
-		sl_node    *root = NULL;
+		sl_node *root = NULL;
 
 		if (!(ok = next_event(r)))
 			break;
