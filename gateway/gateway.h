@@ -18,15 +18,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ALLOWED_HOSTS 8
+
 typedef struct options
 {
 	const char *database; /* libpq's conninfo */
 	const char *listen;	  /* address */
 	int port;
-	int otlp_port;		/* 0: none */
-	const char *ui;		/* folder of the page's files */
-	size_t max_body;	/* bytes, also after decompression */
-	bool trust_network; /* a container's: published on loopback by others */
+	int otlp_port;					  /* 0: none */
+	const char *ui;					  /* folder of the page's files */
+	size_t max_body;				  /* bytes, also after decompression */
+	bool trust_network;				  /* something else guards the port: listen on any address */
+	const char *hosts[ALLOWED_HOSTS]; /* names beside loopback's that a Host may say */
+	int n_hosts;
 } options;
 
 extern options opt;

@@ -179,15 +179,25 @@ is_loopback(const char *host)
 	return *rest == '\0' && is_loopback_name(host, n);
 }
 
-/* Is a request's Host one of ours?  Anything, where the network is trusted. */
+/*
+ * Is a request's Host one of ours?  A page whose name was rebound to this
+ * machine still says its own, so this also holds where the network is trusted.
+ */
 static bool
 host_allowed(struct lws *wsi)
 {
 	char host[256];
+	size_t n;
 
-	if (opt.trust_network)
+	if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
+		return false;
+	if (is_loopback(host))
 		return true;
-	return header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) && is_loopback(host);
+	n = host_length(host);
+	for (int i = 0; i < opt.n_hosts; i++)
+		if (strlen(opt.hosts[i]) == n && strncasecmp(host, opt.hosts[i], n) == 0)
+			return true;
+	return false;
 }
 
 /*
@@ -578,7 +588,7 @@ begin_request(session *s, struct lws *wsi, const char *path_in, size_t path_len)
 	if (!host_allowed(wsi))
 	{
 		s->close = true;
-		fail(s, 421, "this Host is not served", "Use http://localhost or http://127.0.0.1.", NULL);
+		fail(s, 421, "this Host is not served", "Use http://localhost or http://127.0.0.1, or start the gateway with --allow-host.", NULL);
 		return 0;
 	}
 	if (!origin_allowed(wsi, s->origin, sizeof(s->origin)))

@@ -69,8 +69,10 @@ usage(FILE *out)
 			"  --otlp-port N         OTLP over HTTP there too (usually 4318; default: none)\n"
 			"  --ui DIR              the admin page's files (default %s)\n"
 			"  --max-body BYTES      largest request body, also once decompressed (default %zu)\n"
-			"  --trust-network       whoever reaches the port is let in: for a container whose port\n"
-			"                        is published on 127.0.0.1\n"
+			"  --trust-network       listen on other addresses too, where something else guards the port:\n"
+			"                        a container whose port is published on 127.0.0.1\n"
+			"  --allow-host NAME     serve requests for this host name, too (up to 8 times); localhost and\n"
+			"                        127.0.0.1 are always served, others are refused: 421\n"
 			"  --version, --help\n"
 			"\n"
 			"There are no tokens yet: whoever can connect may read, ingest, acknowledge and resolve.\n",
@@ -102,6 +104,7 @@ read_options(int argc, char **argv)
 		{"ui", required_argument, NULL, 'u'},
 		{"max-body", required_argument, NULL, 'b'},
 		{"trust-network", no_argument, NULL, 't'},
+		{"allow-host", required_argument, NULL, 'a'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
@@ -130,6 +133,14 @@ read_options(int argc, char **argv)
 				break;
 			case 't':
 				opt.trust_network = true;
+				break;
+			case 'a':
+				if (opt.n_hosts == ALLOWED_HOSTS)
+				{
+					fprintf(stderr, "stacklens-gateway: --allow-host can be given %d times\n", ALLOWED_HOSTS);
+					exit(2);
+				}
+				opt.hosts[opt.n_hosts++] = optarg;
 				break;
 			case 'v':
 				puts("stacklens-gateway " SL_VERSION);

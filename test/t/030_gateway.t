@@ -146,6 +146,15 @@ $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $gateway->{
 print $socket "GET /admin/alerts HTTP/1.1\r\nHost: rebound.example:$gateway->{port}\r\n\r\n";
 like(scalar <$socket>, qr{^HTTP/1.1 421 }, 'another Host (a rebound name): 421');
 close $socket;
+{
+	my $other = $server->gateway(args => [ '--trust-network', '--allow-host', 'logs.example' ]);
+	for my $case ([ 'logs.example', 200 ], [ "LOGS.example:$other->{port}", 200 ], [ 'rebound.example', 421 ], [ 'logs.example.evil', 421 ], [ 'localhost', 200 ])
+	{
+		my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $other->{port}) or die;
+		print $s "GET /admin/rules HTTP/1.1\r\nHost: $case->[0]\r\n\r\n";
+		like(scalar <$s>, qr{^HTTP/1.1 $case->[1] }, "--trust-network and --allow-host: Host $case->[0] is $case->[1]");
+	}
+}
 is(($gateway->get('/nothing'))[0], 404, 'nothing there: 404');
 ($status, $body, $response) = $gateway->post('/health', '{}');
 is("$status $response->{headers}{allow}", '405 GET', 'another method: 405, with Allow');
