@@ -329,6 +329,8 @@ case "$command" in
 		trap - EXIT
 		find_state
 		if [ "$(id -u)" = 0 ]; then
+			# psql would complain of a folder that the server's user can't enter
+			reachable "$PWD" || cd /
 			exec runuser -u "$server_user" -- "$(bin)/psql" "$(conninfo)" "$@"
 		fi
 		exec "$(bin)/psql" "$(conninfo)" "$@"
