@@ -149,13 +149,6 @@ step(void)
 	return wait_ms;
 }
 
-static void
-leave(void)
-{
-	if (source->close)
-		source->close(source);
-}
-
 void
 sl_evaluator_main(Datum arg)
 {
@@ -164,5 +157,5 @@ sl_evaluator_main(Datum arg)
 		source = sl_inbox_open();
 	else
 		source = sl_kafka_open(sl_my_slot->source);
-	sl_worker_run(step, leave);
+	sl_worker_run(step);
 }

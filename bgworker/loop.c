@@ -69,17 +69,6 @@ sl_loop_add(int fd, void (*callback)(void *arg), void *arg)
 	elog(ERROR, "too many descriptors to watch");
 }
 
-void
-sl_loop_remove(int fd)
-{
-	for (int i = 0; i < MAX_WATCHES; i++)
-		if (watches[i].fd == fd)
-		{
-			epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-			watches[i].fd = -1;
-		}
-}
-
 int64
 sl_now_ms(void)
 {

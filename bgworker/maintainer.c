@@ -90,5 +90,5 @@ void
 sl_maintainer_main(Datum arg)
 {
 	sl_worker_start(arg, SL_MAINTAINER);
-	sl_worker_run(step, NULL);
+	sl_worker_run(step);
 }

@@ -43,5 +43,5 @@ void
 sl_notifier_main(Datum arg)
 {
 	sl_worker_start(arg, SL_NOTIFIER);
-	sl_worker_run(step, NULL);
+	sl_worker_run(step);
 }

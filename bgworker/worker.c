@@ -246,7 +246,7 @@ try_step(int (*step)(void), int failures, MemoryContext context, bool *gone)
 }
 
 void
-sl_worker_run(int (*step)(void), void (*leave)(void))
+sl_worker_run(int (*step)(void))
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "stacklens worker", ALLOCSET_DEFAULT_SIZES);
 	int failures = 0;
@@ -280,7 +280,5 @@ sl_worker_run(int (*step)(void), void (*leave)(void))
 		}
 		go_on = sl_loop_wait(wait);
 	}
-	if (leave)
-		leave();
 	proc_exit(0);
 }

@@ -24,9 +24,10 @@ extern void sl_worker_start(Datum arg, sl_kind kind);
  * Runs step() for ever: it does what there is to do and returns how many ms
  * may pass until the next call, unless something happens before.  An error
  * is noted, its transaction aborted, and step() called again after a pause.
- * On shutdown leave() is called (may be NULL), and the process ends.
+ * On shutdown the process ends; what is to be done then is registered with
+ * before_shmem_exit.
  */
-pg_noreturn extern void sl_worker_run(int (*step)(void), void (*leave)(void));
+pg_noreturn extern void sl_worker_run(int (*step)(void));
 
 /* A transaction with SPI and a snapshot. */
 extern void sl_begin(void);
@@ -49,7 +50,6 @@ extern void sl_loop_init(void);
 
 /* callback is called from sl_loop_wait when fd is readable. */
 extern void sl_loop_add(int fd, void (*callback)(void *arg), void *arg);
-extern void sl_loop_remove(int fd);
 
 /*
  * Waits for the latch, a descriptor, or so many ms; serves reloads.  False

@@ -122,9 +122,7 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 		Oid types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
 							  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
-		plan = SPI_prepare(insert_log, COLUMNS, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement that stores log records");
+		plan = sl_prepare(insert_log, COLUMNS, types);
 	}
 	/* what a row needs is given back before the next: a message may hold 100,000 */
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "stacklens row", ALLOCSET_SMALL_SIZES);

@@ -52,6 +52,9 @@ typedef struct sl_rules
 /* Reads them again if they changed; within a transaction with SPI connected. */
 extern sl_rules *sl_rules_current(void);
 
+/* A statement with n parameters, kept for the session's life; with SPI connected (spi.c). */
+extern struct _SPI_plan *sl_prepare(const char *sql, int n, Oid *types);
+
 /* ns since 1970 to the server's µs since 2000, and back. */
 extern TimestampTz sl_timestamptz(int64 ns);
 extern int64 sl_nanoseconds(TimestampTz at);

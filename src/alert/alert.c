@@ -292,9 +292,7 @@ raise_alerts(sl_buf *json)
 	{
 		Oid types[1] = {TEXTOID};
 
-		plan = SPI_prepare("SELECT stacklens_internal.raise_alerts($1::pg_catalog.jsonb)", 1, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement that raises alerts");
+		plan = sl_prepare("SELECT stacklens_internal.raise_alerts($1::pg_catalog.jsonb)", 1, types);
 	}
 	sl_buf_putc(json, ']');
 	value = PointerGetDatum(cstring_to_text_with_len(json->p, (int) json->n));
@@ -345,11 +343,9 @@ sl_dead_letters_store(const sl_batch *batch)
 	{
 		Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
 
-		plan = SPI_prepare("INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload)"
-						   " VALUES ($1::pg_catalog.jsonb, $2, $3, $4)",
-						   4, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement that stores dead letters");
+		plan = sl_prepare("INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload)"
+						  " VALUES ($1::pg_catalog.jsonb, $2, $3, $4)",
+						  4, types);
 	}
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
 	{

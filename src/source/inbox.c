@@ -271,9 +271,7 @@ inbox_take(sl_source *source, sl_batch *batch)
 	{
 		Oid types[5] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, INT8OID};
 
-		plan = SPI_prepare(page_query, 5, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the inbox's query");
+		plan = sl_prepare(page_query, 5, types);
 	}
 	in->next = in->at;
 	if (in->at.exhausted)
@@ -325,12 +323,10 @@ inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 	{
 		Oid types[7] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID};
 
-		plan = SPI_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
-						   " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
-						   " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7",
-						   7, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the inbox's position");
+		plan = sl_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
+						  " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
+						  " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7",
+						  7, types);
 	}
 	values[0] = in->next.from;
 	values[1] = in->next.to;

@@ -121,9 +121,8 @@ typedef struct kafka
 	int64 ask_after; /* a question that failed is not repeated before */
 	int64 trouble_at;
 	intptr_t rebalances; /* how many there were; questions carry it */
-	bool closed;
-	bool changed;	   /* partitions moved since they were stored */
-	char trouble[400]; /* what librdkafka last complained of */
+	bool changed;		 /* partitions moved since they were stored */
+	char trouble[400];	 /* what librdkafka last complained of */
 } kafka;
 
 static void
@@ -210,7 +209,9 @@ forget_partitions(kafka *k)
 	k->partitions = NULL;
 	k->n_partitions = 0;
 	k->changed = false;
-	k->stage = NONE;
+	/* a group that isn't joined stays so, whatever is revoked late */
+	if (k->stage > NONE)
+		k->stage = NONE;
 }
 
 /* A list of our partitions with offsets and tags, for a commit. */
@@ -269,15 +270,13 @@ store_positions(kafka *k)
 	{
 		Oid types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 
-		plan = SPI_prepare("WITH mine AS (SELECT p.partition, m.next, m.high FROM stacklens_internal.positions p"
-						   " JOIN unnest($4, $5, $6, $7) AS m (partition, old, next, high) ON m.partition = p.partition AND m.old = p.next_offset"
-						   " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
-						   " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high,"
-						   " updated_at = pg_catalog.clock_timestamp()"
-						   " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
-						   7, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement that stores positions");
+		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high FROM stacklens_internal.positions p"
+						  " JOIN unnest($4, $5, $6, $7) AS m (partition, old, next, high) ON m.partition = p.partition AND m.old = p.next_offset"
+						  " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
+						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high,"
+						  " updated_at = pg_catalog.clock_timestamp()"
+						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
+						  7, types);
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -978,15 +977,12 @@ kafka_undo(sl_source *source)
  * Progress that isn't stored had no effects: it is not waited for.
  */
 static void
-kafka_close(sl_source *source)
+leave_group(int code, Datum arg)
 {
-	kafka *k = (kafka *) source;
+	kafka *k = (kafka *) DatumGetPointer(arg);
 	int64 deadline = sl_now_ms() + CLOSE_DEADLINE;
 	rd_kafka_error_t *error;
 
-	if (!k->client || k->closed)
-		return;
-	k->closed = true;
 	drop_messages(k);
 	if (k->stage == READING)
 		commit_offsets(k);
@@ -1005,12 +1001,6 @@ kafka_close(sl_source *source)
 		pg_usleep(5000);
 	}
 	/* the client itself is left to the end of the process: destroying it may wait */
-}
-
-static void
-close_at_exit(int code, Datum arg)
-{
-	kafka_close((sl_source *) DatumGetPointer(arg));
 }
 
 static void
@@ -1083,7 +1073,7 @@ sl_kafka_open(const char *name)
 		old;
 
 	k.source = (sl_source){
-		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo, .close = kafka_close};
+		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo};
 	k.name = MemoryContextStrdup(TopMemoryContext, name);
 	load_source(&k, conf);
 	set_option(conf, "group.id", k.group);
@@ -1121,7 +1111,7 @@ sl_kafka_open(const char *name)
 		rd_kafka_queue_io_event_enable(k.replies, k.wake_fd, &one, sizeof(one));
 	}
 	sl_loop_add(k.wake_fd, woken, &k);
-	/* also when the process is ended in the middle of its work */
-	before_shmem_exit(close_at_exit, PointerGetDatum(&k));
+	/* however the process ends, also in the middle of its work */
+	before_shmem_exit(leave_group, PointerGetDatum(&k));
 	return &k.source;
 }

@@ -55,9 +55,6 @@ typedef struct sl_source
 	/* stored: what settle returned.  True when more is there already. */
 	bool (*settled)(struct sl_source *source, sl_batch *batch, bool stored);
 	void (*undo)(struct sl_source *source);
-
-	/* Gives up what lives outside the process, within its own deadline. */
-	void (*close)(struct sl_source *source);
 } sl_source;
 
 extern sl_source *sl_inbox_open(void);
