@@ -12,10 +12,13 @@ STACKLENS_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" stackle
 
 CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
 	src/core/decode/decode.o src/core/decode/otlp_proto.o \
-	src/core/rule/sigma.o src/core/rule/condition.o src/core/rule/value.o src/core/rule/yaml.o \
-	src/core/match/compile.o src/core/match/match.o
+	src/core/rule/sigma.o src/core/rule/detection.o src/core/rule/condition.o src/core/rule/value.o \
+	src/core/rule/encode.o src/core/rule/regex.o src/core/rule/literals.o src/core/rule/yaml.o src/core/rule/correlation.o \
+	src/core/rule/definitions.o src/core/rule/logsources.o src/core/rule/link.o \
+	src/core/match/compile.o src/core/match/scan.o src/core/match/match.o src/core/match/image.o \
+	src/core/match/explain.o
 CORE = $(CORE_C) src/core/decode/json.o
-CORE_LIBS = -lsimdjson -lyaml -lstdc++ -lm
+CORE_LIBS = -lsimdjson -lyaml -lhs -lpcre2-8 -lstdc++ -lm
 
 MODULE_big = stacklens
 EXTENSION = stacklens
@@ -78,9 +81,10 @@ else
 CC ?= gcc
 CXX ?= g++
 CFLAGS ?= -O2 -g
-CFLAGS += -std=gnu11 $(WARNINGS)
+# as PGXS compiles them, so that either way gives objects that the other can link
+CFLAGS += -std=gnu11 -fPIC -fno-semantic-interposition $(WARNINGS)
 CXXFLAGS ?= -O2 -g
-CXXFLAGS += $(PG_CXXFLAGS)
+CXXFLAGS += -fPIC $(PG_CXXFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DSL_VERSION='"$(STACKLENS_VERSION)"'
 endif
 

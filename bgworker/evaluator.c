@@ -40,7 +40,7 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 	sl_record_json(&json, record);
 	for (size_t i = 0; i < n; i++)
 		ereport(LOG,
-				(errmsg("rule \"%s\" matched a record of %s: alert %s", rules->rows[found[i]].name, source->name,
+				(errmsg("rule \"%.*s\" matched a record of %s: alert %s", SL_STR_FMT(sl_ruleset_rule(rules->set, found[i])->stored_name), source->name,
 						sl_severity_name[sl_ruleset_rule(rules->set, found[i])->severity]),
 				 errdetail("Record: %.*s", (int) Min(json.n, DEBUG_RECORD), json.p),
 				 errhidestmt(true), errhidecontext(true)));
@@ -56,7 +56,7 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 		else
 			sl_buf_puts(&why, "A part of these was true, but not the whole condition: ");
 		for (size_t i = 0; i < Min(n_looked, 10); i++)
-			sl_buf_printf(&why, "%s\"%s\"", i ? ", " : "", rules->rows[looked_at[i]].name);
+			sl_buf_printf(&why, "%s\"%.*s\"", i ? ", " : "", SL_STR_FMT(sl_ruleset_rule(rules->set, looked_at[i])->stored_name));
 		if (n_looked > 10)
 			sl_buf_printf(&why, " and %zu more", n_looked - 10);
 		ereport(LOG,
@@ -79,7 +79,8 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
 		sl_arena_reset(&record_arena);
 		n = sl_match(rules->matcher, &batch->records.v[i], &record_arena, &found);
 		for (size_t k = 0; k < n; k++)
-			sl_matches_add(matches, found[k], &batch->records.v[i]);
+			if (sl_ruleset_rule(rules->set, found[k])->alerts)
+				sl_matches_add(matches, found[k], &batch->records.v[i]);
 		if (sl_debug != SL_DEBUG_OFF)
 			explain(rules, &batch->records.v[i], found, n);
 		total += n;
@@ -87,9 +88,9 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
 	return total;
 }
 
-/* Gives true when the source has more at once. */
-static bool
-evaluate(sl_batch *batch)
+/* Gives the ms until there may be more, 0 when there is. */
+static int
+evaluate(sl_batch *batch, int wait_ms)
 {
 	sl_rules *rules;
 	sl_matches *matches;
@@ -98,8 +99,15 @@ evaluate(sl_batch *batch)
 		stored;
 
 	sl_begin();
-	source->take(source, batch);
 	rules = sl_rules_current();
+	if (!rules)
+	{
+		sl_commit();
+		sl_worker_status("waits for the rules to be compiled");
+		return 50;
+	}
+	sl_worker_status("%s", "");
+	source->take(source, batch);
 	matches = sl_matches_new(&effects_arena, rules);
 	found = judge(rules, batch, matches);
 	effects = found > 0 || batch->n_dead > 0;
@@ -121,7 +129,7 @@ evaluate(sl_batch *batch)
 		pg_atomic_fetch_add_u64(&sl_my_slot->batches, 1);
 		pg_atomic_write_u64(&sl_my_slot->last_batch_at, (uint64) GetCurrentTimestamp());
 	}
-	return source->settled(source, batch, stored);
+	return source->settled(source, batch, stored) ? 0 : wait_ms;
 }
 
 static int
@@ -143,8 +151,7 @@ step(void)
 	if (!source->poll(source, &batch, &wait_ms))
 		return wait_ms;
 	undo = true;
-	if (evaluate(&batch))
-		wait_ms = 0;
+	wait_ms = evaluate(&batch, wait_ms);
 	undo = false;
 	return wait_ms;
 }

@@ -76,6 +76,9 @@ step(void)
 
 	settle_term();
 	publish_wanted();
+	sl_begin();
+	sl_rules_publish();
+	sl_commit();
 	if (kept_order_at == 0 || TimestampDifferenceExceeds(kept_order_at, now, KEEP_ORDER))
 	{
 		sl_begin();

@@ -10,7 +10,7 @@ SELECT name, title, kind, enabled, severity, issue_code, definition, error FROM 
 -- what is refused, and how
 SELECT stacklens.create_rule('PRICE_MISSING', match => '{"error_code": "PRICE_MISSING"}');
 SELECT stacklens.create_rule('X', match => '{"error_code|contain": "PRICE"}');
-SELECT stacklens.create_rule('X', match => '{"error_code|re": "PRICE.*"}');
+SELECT stacklens.create_rule('X', match => '{"error_code|re": "PRICE(.*"}');
 SELECT stacklens.create_rule('X', match => '{"a": "b"}', severity => 'urgent');
 SELECT stacklens.create_rule('X', match => '{}');
 SELECT stacklens.create_rule('X', match => '{"a": {"b": 1}}');

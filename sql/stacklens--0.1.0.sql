@@ -62,35 +62,96 @@ CREATE TABLE stacklens_internal.rules (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
 	name text NOT NULL UNIQUE,
 	title text NOT NULL,
+	kind text NOT NULL DEFAULT 'detection',
 	enabled boolean NOT NULL DEFAULT true,
 	severity text NOT NULL,
 	issue_code text NOT NULL,
 	definition jsonb NOT NULL,
 	origin text,
 	created_at timestamptz NOT NULL DEFAULT now(),
-	updated_at timestamptz NOT NULL DEFAULT now()
+	updated_at timestamptz NOT NULL DEFAULT now(),
+	error text					-- why the compiled set does without it
 );
--- Raised by every change of a rule: what tells workers to read them again.
+-- Raised by every change of what rules mean: what tells workers to load them again.
 CREATE TABLE stacklens_internal.rules_version (version bigint NOT NULL) WITH (fillfactor = 50);
 INSERT INTO stacklens_internal.rules_version VALUES (1);
+-- The maintainer's: the enabled rules in the form that workers load.
+CREATE TABLE stacklens_internal.compiled_rules (
+	version text NOT NULL,
+	image bytea NOT NULL,
+	at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER TABLE stacklens_internal.compiled_rules ALTER image SET STORAGE EXTERNAL;
 
 CREATE VIEW stacklens.rules AS
-	SELECT r.name, r.id, r.title, 'detection'::text AS kind, r.enabled, r.severity, r.issue_code, r.definition,
-		   r.origin, r.created_at, r.updated_at, NULL::text AS error
+	SELECT r.name, r.id, r.title, r.kind, r.enabled, r.severity, r.issue_code, r.definition,
+		   r.origin, r.created_at, r.updated_at, r.error
 	FROM stacklens_internal.rules r;
-COMMENT ON VIEW stacklens.rules IS 'The rules that every record is judged by';
+COMMENT ON VIEW stacklens.rules IS 'Detections, correlations and filters; "error" says why an enabled one is left out';
+
+CREATE TABLE stacklens_internal.rule_history (
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	actor text NOT NULL,
+	rule_id uuid NOT NULL,
+	rule text NOT NULL,
+	change text NOT NULL,
+	definition jsonb
+);
+CREATE INDEX rule_history_rule ON stacklens_internal.rule_history (rule, at);
+CREATE VIEW stacklens.rule_history AS
+	SELECT h.at, h.rule, h.change, h.actor, h.definition, h.rule_id FROM stacklens_internal.rule_history h;
+COMMENT ON VIEW stacklens.rule_history IS 'Who changed which rule when: created, replaced, enabled, disabled, dropped; with the definition that it had then';
+
+CREATE FUNCTION stacklens_internal.note_rule(rule stacklens_internal.rules, change text) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	INSERT INTO stacklens_internal.rule_history (actor, rule_id, rule, change, definition)
+	VALUES (stacklens_internal.actor(), rule.id, rule.name, change, rule.definition);
+END;
 
 CREATE FUNCTION stacklens_internal.rules_changed() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	UPDATE stacklens_internal.rules_version SET version = version + 1;
+	PERFORM stacklens_internal.wake('maintainer');
 	RETURN NULL;
 END
 $$;
-CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stacklens_internal.rules
+CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OF id, name, enabled, definition OR DELETE OR TRUNCATE ON stacklens_internal.rules
 	FOR EACH STATEMENT EXECUTE FUNCTION stacklens_internal.rules_changed();
 
-CREATE FUNCTION stacklens_internal.read_rules(document text, OUT name text, OUT id uuid, OUT title text,
+-- What rules mean beyond their text.  A row of the user's takes the place of the
+-- built-in one of the same columns; without a detection, it constrains nothing.
+CREATE FUNCTION stacklens_internal.builtin_logsources(OUT category text, OUT product text, OUT service text, OUT detection text)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'stacklens_builtin_logsources' LANGUAGE C IMMUTABLE;
+CREATE FUNCTION stacklens_internal.check_logsource(detection text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'stacklens_check_logsource' LANGUAGE C STRICT IMMUTABLE;
+CREATE FUNCTION stacklens_internal.check_placeholder(name text, "values" text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'stacklens_check_placeholder' LANGUAGE C STRICT IMMUTABLE;
+CREATE TABLE stacklens.logsources (
+	category text,
+	product text,
+	service text,
+	detection jsonb CHECK (stacklens_internal.check_logsource(detection::text)),
+	builtin boolean NOT NULL DEFAULT false,
+	CHECK (num_nonnulls(category, product, service) > 0),
+	UNIQUE NULLS NOT DISTINCT (category, product, service, builtin)
+);
+INSERT INTO stacklens.logsources (category, product, service, detection, builtin)
+	SELECT l.category, l.product, l.service, l.detection::jsonb, true FROM stacklens_internal.builtin_logsources() l;
+COMMENT ON TABLE stacklens.logsources IS 'Which records a rule''s logsource means: the selections of all rows whose columns (NULL: any) it has. Add rows of your own';
+CREATE TABLE stacklens.placeholders (
+	name text PRIMARY KEY,
+	"values" jsonb NOT NULL,
+	CHECK (stacklens_internal.check_placeholder(name, "values"::text))
+);
+COMMENT ON TABLE stacklens.placeholders IS 'What %name% stands for in values with the modifier expand: a text, or a list of texts';
+CREATE TRIGGER logsources_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stacklens.logsources
+	FOR EACH STATEMENT EXECUTE FUNCTION stacklens_internal.rules_changed();
+CREATE TRIGGER placeholders_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stacklens.placeholders
+	FOR EACH STATEMENT EXECUTE FUNCTION stacklens_internal.rules_changed();
+
+CREATE FUNCTION stacklens_internal.read_rules(document text, OUT name text, OUT id uuid, OUT title text, OUT kind text,
 	OUT severity text, OUT issue_code text, OUT logsource text, OUT definition text, OUT sqlstate text,
 	OUT error text, OUT detail text, OUT hint text, OUT line int, OUT col int) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'stacklens_read_rules' LANGUAGE C STRICT STABLE;
@@ -101,7 +162,8 @@ SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF logsource IS NOT NULL THEN
 		RAISE NOTICE 'log source "%" of rule "%" constrains nothing', logsource, name
-			USING DETAIL = 'No log source is known to this version: the rule is tried on every record.';
+			USING DETAIL = 'No row of stacklens.logsources fits it: the rule is tried on every record.',
+				  HINT = 'INSERT INTO stacklens.logsources (category, product, service, detection) … tells which records it means.';
 	END IF;
 END
 $$;
@@ -113,6 +175,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	r record;
 	old stacklens_internal.rules;
+	new stacklens_internal.rules;
 	def jsonb;
 	rule_name text;
 	seen uuid[] := '{}';
@@ -122,7 +185,7 @@ BEGIN
 			HINT = 'Give the text of one or more rules, in YAML or JSON.';
 	END IF;
 	FOR r IN SELECT * FROM stacklens_internal.read_rules(document) LOOP
-		kind := 'detection';
+		kind := r.kind;
 		line := r.line;
 		col := r.col;
 		IF r.error IS NOT NULL THEN
@@ -154,30 +217,37 @@ BEGIN
 			RETURN NEXT;
 			CONTINUE;
 		ELSIF old.id IS NULL THEN
-			INSERT INTO stacklens_internal.rules AS t (id, name, title, severity, issue_code, definition, origin)
-			VALUES (COALESCE(r.id, gen_random_uuid()), rule_name, r.title, r.severity, r.issue_code, def, origin)
-			RETURNING t.id INTO id;
+			INSERT INTO stacklens_internal.rules AS t (id, name, title, kind, severity, issue_code, definition, origin)
+			VALUES (COALESCE(r.id, gen_random_uuid()), rule_name, r.title, r.kind, r.severity, r.issue_code, def, origin)
+			RETURNING * INTO new;
 			status := 'created';
 			PERFORM stacklens_internal.logsource_notice(rule_name, r.logsource);
 		ELSIF old.definition = def AND old.severity = r.severity AND old.issue_code = r.issue_code THEN
-			rule_name := old.name;
-			id := old.id;
+			new := old;
 			status := 'unchanged';
 		ELSE
-			UPDATE stacklens_internal.rules t SET title = r.title, severity = r.severity,
+			UPDATE stacklens_internal.rules t SET title = r.title, kind = r.kind, severity = r.severity,
 				issue_code = r.issue_code, definition = def, origin = COALESCE(import_rules.origin, t.origin), updated_at = now()
-			WHERE t.id = old.id;
-			rule_name := old.name;
-			id := old.id;
+			WHERE t.id = old.id RETURNING * INTO new;
 			status := 'replaced';
 		END IF;
-		name := rule_name;
+		IF status <> 'unchanged' THEN
+			PERFORM stacklens_internal.note_rule(new, status);
+		END IF;
+		name := new.name;
+		id := new.id;
 		seen := seen || id;
 		RETURN NEXT;
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION stacklens.import_rules IS 'Stores the rules of a YAML or JSON text; a row for each says what became of it, and a bad one does not stop the rest';
+
+CREATE FUNCTION stacklens.export_rules() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT E'[\n' || COALESCE(string_agg(r.definition::text, E',\n' ORDER BY r.name) || E'\n', '') || ']' FROM stacklens_internal.rules r;
+END;
+COMMENT ON FUNCTION stacklens.export_rules IS 'The definitions of all rules as a JSON list, a rule a line, for import_rules()';
 
 CREATE FUNCTION stacklens.create_rule(name text, match jsonb, severity text DEFAULT 'medium',
 	issue_code text DEFAULT NULL, message text DEFAULT NULL, enabled boolean DEFAULT true)
@@ -187,7 +257,7 @@ DECLARE
 	short jsonb := jsonb_strip_nulls(jsonb_build_object('name', name, 'severity', severity,
 		'issue_code', issue_code, 'message', message)) || jsonb_build_object('match', match);
 	r record;
-	result uuid;
+	new stacklens_internal.rules;
 BEGIN
 	IF name IS NULL OR match IS NULL OR severity IS NULL OR enabled IS NULL THEN
 		RAISE EXCEPTION 'a rule needs a name and a match' USING ERRCODE = 'null_value_not_allowed',
@@ -201,24 +271,44 @@ BEGIN
 	END IF;
 	INSERT INTO stacklens_internal.rules AS t (name, title, severity, issue_code, definition, enabled)
 	VALUES (r.name, r.title, r.severity, r.issue_code, r.definition::jsonb, enabled)
-	ON CONFLICT DO NOTHING RETURNING t.id INTO result;
-	IF result IS NULL THEN
+	ON CONFLICT DO NOTHING RETURNING * INTO new;
+	IF new.id IS NULL THEN
 		RAISE EXCEPTION 'rule "%" already exists', name USING ERRCODE = 'duplicate_object',
 			HINT = 'Drop it first with stacklens.drop_rule(), or replace it with stacklens.import_rules().';
 	END IF;
-	RETURN result;
+	PERFORM stacklens_internal.note_rule(new, 'created');
+	RETURN new.id;
 END
 $$;
 COMMENT ON FUNCTION stacklens.create_rule IS 'Makes a rule of one Sigma selection (a map of fields to values, or a list of maps); gives its id';
 
+-- Correlations and filters that name a rule, by its id or one of its names.
+CREATE FUNCTION stacklens_internal.dependents(rule stacklens_internal.rules) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT string_agg(d.kind || ' "' || d.name || '"', ', ' ORDER BY d.name) FROM stacklens_internal.rules d
+	WHERE d.id <> rule.id AND lower((d.definition -> d.kind -> 'rules')::text)::jsonb
+		?| ARRAY[rule.id::text, lower(rule.name), lower(rule.definition ->> 'name'), lower(rule.title)];
+END;
+
 CREATE FUNCTION stacklens_internal.switch_rule(name text, enabled boolean) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
+DECLARE
+	old stacklens_internal.rules;
 BEGIN
-	UPDATE stacklens_internal.rules r SET enabled = switch_rule.enabled, updated_at = now() WHERE r.name = name;
-	IF NOT FOUND THEN
+	SELECT * INTO old FROM stacklens_internal.rules r WHERE r.name = name FOR UPDATE;
+	IF old.id IS NULL THEN
 		RAISE EXCEPTION 'rule "%" does not exist', name USING ERRCODE = 'undefined_object',
 			HINT = 'SELECT name FROM stacklens.rules; lists them.';
+	END IF;
+	IF old.enabled <> enabled THEN
+		IF NOT enabled AND stacklens_internal.dependents(old) IS NOT NULL THEN
+			RAISE NOTICE 'rule "%" is named by others, which are left out while it is disabled', name
+				USING DETAIL = stacklens_internal.dependents(old);
+		END IF;
+		UPDATE stacklens_internal.rules r SET enabled = switch_rule.enabled, updated_at = now() WHERE r.id = old.id;
+		PERFORM stacklens_internal.note_rule(old, CASE WHEN enabled THEN 'enabled' ELSE 'disabled' END);
 	END IF;
 	RETURN name;
 END
@@ -230,9 +320,21 @@ CREATE FUNCTION stacklens.disable_rule(name text) RETURNS text LANGUAGE sql SECU
 CREATE FUNCTION stacklens.drop_rule(name text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
+DECLARE
+	old stacklens_internal.rules;
 BEGIN
-	PERFORM stacklens_internal.switch_rule(name, false);
-	DELETE FROM stacklens_internal.rules r WHERE r.name = name;
+	SELECT * INTO old FROM stacklens_internal.rules r WHERE r.name = name FOR UPDATE;
+	IF old.id IS NULL THEN
+		RAISE EXCEPTION 'rule "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.rules; lists them.';
+	END IF;
+	IF stacklens_internal.dependents(old) IS NOT NULL THEN
+		RAISE EXCEPTION 'rule "%" is named by other rules', name USING ERRCODE = 'dependent_objects_still_exist',
+			DETAIL = stacklens_internal.dependents(old), HINT = 'Drop those first, or import them without it.';
+	END IF;
+	DELETE FROM stacklens_internal.rules r WHERE r.id = old.id;
+	DELETE FROM stacklens_internal.rule_stats s WHERE s.rule_id = old.id;
+	PERFORM stacklens_internal.note_rule(old, 'dropped');
 	RETURN name;
 END
 $$;
@@ -248,7 +350,38 @@ BEGIN ATOMIC
 	SELECT r.name, r.id, r.severity FROM stacklens_internal.rules r
 	WHERE r.id IN (SELECT m.id FROM stacklens_internal.match(record::text) AS m (id)) ORDER BY 1;
 END;
-COMMENT ON FUNCTION stacklens.match_rules IS 'The enabled rules that are true of a record; stores nothing';
+COMMENT ON FUNCTION stacklens.match_rules IS 'The enabled detections that are true of a record; stores nothing';
+
+CREATE FUNCTION stacklens_internal.explain(rule text, record text, OUT depth int, OUT node text, OUT field text,
+	OUT operator text, OUT expected text, OUT actual text, OUT result boolean) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'stacklens_explain' LANGUAGE C STRICT STABLE;
+CREATE FUNCTION stacklens.explain_rule(rule text, record jsonb)
+RETURNS TABLE (depth int, node text, field text, operator text, expected text, actual text, result boolean)
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 20
+BEGIN ATOMIC
+	SELECT e.depth, repeat('  ', e.depth) || e.node, e.field, e.operator, e.expected, e.actual, e.result
+	FROM stacklens_internal.explain(rule, record::text) e;
+END;
+COMMENT ON FUNCTION stacklens.explain_rule IS 'A line for each part of a detection: what it expects, what the record has, whether it is true; and what came near';
+CREATE FUNCTION stacklens.test_rule(rule text, record jsonb) RETURNS boolean
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	RETURN (SELECT bool_and(e.result) FROM stacklens_internal.explain(rule, record::text) e WHERE e.depth = 0);
+COMMENT ON FUNCTION stacklens.test_rule IS 'Is a detection (with the filters that name it) true of a record? Disabled ones are tested, too';
+
+-- Evaluators add to it every few seconds.
+CREATE TABLE stacklens_internal.rule_stats (
+	rule_id uuid PRIMARY KEY,
+	matches bigint NOT NULL DEFAULT 0,
+	last_match timestamptz,
+	evaluations bigint NOT NULL DEFAULT 0,
+	limited bigint NOT NULL DEFAULT 0,
+	nanoseconds bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+CREATE VIEW stacklens.stat_rules AS
+	SELECT r.name, COALESCE(s.matches, 0) AS matches, s.last_match, COALESCE(s.evaluations, 0) AS evaluations,
+		   COALESCE(s.nanoseconds, 0) / 1000 AS microseconds, COALESCE(s.limited, 0) AS limited
+	FROM stacklens_internal.rules r LEFT JOIN stacklens_internal.rule_stats s ON s.rule_id = r.id;
+COMMENT ON VIEW stacklens.stat_rules IS 'What each rule found and cost: matches, how often it had to be looked at, time for that (sampled), and regular expressions given up at their limit';
 
 -- Logs -----------------------------------------------------------------------
 -- The inbox: partitioned by arrival, and each row with the transaction that
@@ -969,10 +1102,13 @@ BEGIN
 	GRANT stacklens_reader TO stacklens_operator;
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
-		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps TO stacklens_reader;
+		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
+		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules TO stacklens_reader;
+	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation() TO stacklens_reader;
-	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb) TO stacklens_reader;
+	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
+		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules() TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text) TO stacklens_operator;
 	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
@@ -988,6 +1124,10 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stacklens, stacklens_internal FROM PUBLIC;
 
 -- What a dump keeps: all but logs, feed, changes and incarnation.
 SELECT pg_extension_config_dump('stacklens_internal.rules', '');
+SELECT pg_extension_config_dump('stacklens_internal.rule_history', '');
+SELECT pg_extension_config_dump('stacklens_internal.rule_stats', '');
+SELECT pg_extension_config_dump('stacklens.logsources', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('stacklens.placeholders', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');
 SELECT pg_extension_config_dump('stacklens_internal.positions', '');
 SELECT pg_extension_config_dump('stacklens_internal.gaps', '');

@@ -36,21 +36,27 @@ extern int sl_sqlstate(const sl_error *err);
 extern void sl_server_arena(sl_arena *arena);
 
 /* The enabled rules of this database, compiled (rules.c). */
-typedef struct sl_rule_row
-{
-	char id[37];
-	char *name; /* as stored: an import may have made it unique */
-} sl_rule_row;
-
 typedef struct sl_rules
 {
 	sl_ruleset *set;
 	sl_matcher *matcher;
-	sl_rule_row *rows; /* by the set's numbers */
 } sl_rules;
 
-/* Reads them again if they changed; within a transaction with SPI connected. */
+/*
+ * The rules in force; within a transaction with SPI connected.  Sessions
+ * compile them when nobody has yet; a worker gets NULL then, and shall ask
+ * again when the maintainer has.
+ */
 extern sl_rules *sl_rules_current(void);
+
+/* Compiles and publishes them if that wasn't done since they changed. */
+extern void sl_rules_publish(void);
+
+/* What rules mean beyond their text, from the database's tables. */
+extern sl_definitions *sl_definitions_current(sl_arena *arena);
+
+/* A stored rule that is read again; NULL where there is none of that name. */
+extern sl_rule *sl_rule_stored(const char *name, const sl_definitions *definitions, sl_arena *arena);
 
 /* A statement with n parameters, kept for the session's life; with SPI connected (spi.c). */
 extern struct _SPI_plan *sl_prepare(const char *sql, int n, Oid *types);

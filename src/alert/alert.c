@@ -139,7 +139,7 @@ set_fingerprint(const sl_matches *m, group *g)
 
 	if (!hash || pg_cryptohash_init(hash) < 0)
 		elog(ERROR, "could not compute a fingerprint");
-	hash_update(hash, m->rules->rows[g->rule].id, 36);
+	hash_update(hash, r->id.p, 36);
 	for (size_t i = 0; i < r->n_group_by; i++)
 	{
 		/* the length keeps neighbours apart, and an empty text from a missing one */
@@ -231,15 +231,14 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	sl_str message = r->message.p				 ? r->message
 					 : first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE]
 												 : r->title;
-	const char *name = m->rules->rows[g->rule].name;
 
-	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%s\",\"severity\":\"%s\",\"n\":%lld,",
-				  g->fingerprint, g->nth, m->rules->rows[g->rule].id, sl_severity_name[r->severity], (long long) g->count);
+	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%.36s\",\"severity\":\"%s\",\"n\":%lld,",
+				  g->fingerprint, g->nth, r->id.p, sl_severity_name[r->severity], (long long) g->count);
 	put_time(out, "first_seen", g->first_seen);
 	sl_buf_putc(out, ',');
 	put_time(out, "last_seen", g->last_seen);
 	sl_buf_puts(out, ",\"rule\":");
-	sl_buf_json_string(out, (sl_str){name, strlen(name)});
+	sl_buf_json_string(out, r->stored_name);
 	sl_buf_puts(out, ",\"issue_code\":");
 	sl_buf_json_string(out, r->issue_code);
 	sl_buf_puts(out, ",\"message\":");
@@ -250,10 +249,7 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 		sl_buf_json_string(out, cut(out->arena, first->text[SL_SERVICE], MESSAGE_MAX));
 	}
 	sl_buf_puts(out, ",\"labels\":");
-	if (r->labels)
-		sl_node_json(out, r->labels);
-	else
-		sl_buf_puts(out, "{}");
+	sl_buf_add(out, r->labels.p, r->labels.n);
 	sl_buf_puts(out, ",\"group_values\":{");
 	for (size_t i = 0; i < r->n_group_by; i++)
 	{

@@ -4,6 +4,8 @@
  *
  *		stacklens-rule check PATH...
  *		stacklens-rule eval --rules PATH --events FILE|-
+ *		stacklens-rule explain --rule PATH --event FILE|-
+ *		stacklens-rule import PATH... | psql
  *
  * Folders are walked for .yml, .yaml and .json files, in order of name.
  */
@@ -12,7 +14,7 @@
 #endif
 
 #include "../core/decode/decode.h"
-#include "../core/match/ruleset.h"
+#include "../core/match/explain.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,13 +23,23 @@
 #include <sys/stat.h>
 #include <time.h>
 
+/* Where a rule was read. */
+typedef struct origin
+{
+	const char *path;
+	const sl_rule *rule;
+} origin;
+
 typedef struct loaded
 {
 	sl_arena arena;
+	sl_definitions *definitions;
 	sl_ruleset *set;
+	origin *origins; /* of the set's rules */
+	size_t cap;
 	size_t files;
-	size_t rules;
 	size_t errors;
+	FILE *report;
 } loaded;
 
 static void
@@ -38,16 +50,17 @@ out_of_memory(sl_arena *arena, size_t wanted)
 	exit(2);
 }
 
+/* Errors are what check is asked for; elsewhere they stand beside the output. */
 static void
 report(loaded *l, const char *path, const sl_error *err)
 {
 	l->errors++;
-	fprintf(stdout, "%s:%d:%d: error: %s\n", path, err->line ? err->line : 1, err->col ? err->col : 1,
+	fprintf(l->report, "%s:%d:%d: error: %s\n", path, err->line ? err->line : 1, err->col ? err->col : 1,
 			err->message);
 	if (err->detail[0])
-		fprintf(stdout, "    %s\n", err->detail);
+		fprintf(l->report, "    %s\n", err->detail);
 	if (err->hint[0])
-		fprintf(stdout, "    hint: %s\n", err->hint);
+		fprintf(l->report, "    hint: %s\n", err->hint);
 }
 
 static char *
@@ -65,31 +78,62 @@ read_all(sl_arena *arena, FILE *file, size_t *n)
 }
 
 static void
-load_file(loaded *l, const char *path)
+add_rule(loaded *l, const char *path, sl_rule *rule)
 {
-	FILE *file = fopen(path, "rb");
-	sl_documents documents = {0},
-				 rules = {0};
-	sl_error err;
-	size_t n;
-	char *text;
+	size_t n = sl_ruleset_size(l->set);
+
+	if (n == l->cap)
+	{
+		size_t cap = l->cap ? l->cap * 2 : 256;
+		origin *origins = sl_alloc(&l->arena, cap * sizeof(*origins));
+
+		if (n)
+			memcpy(origins, l->origins, n * sizeof(*origins));
+		l->origins = origins;
+		l->cap = cap;
+	}
+	l->origins[n] = (origin){path, rule};
+	sl_ruleset_add(l->set, rule);
+}
+
+/* A file's text, in the arena; NULL when it can't be read, which is told. */
+static char *
+read_file(loaded *l, const char *path, size_t *n)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+	char *text = NULL;
 
 	if (!file)
 	{
 		fprintf(stderr, "stacklens-rule: could not open \"%s\": %s\n", path, strerror(errno));
 		l->errors++;
-		return;
+		return NULL;
 	}
 	errno = 0;
-	text = read_all(&l->arena, file, &n);
+	text = read_all(&l->arena, file, n);
 	if (ferror(file))
 	{
 		fprintf(stderr, "stacklens-rule: could not read \"%s\": %s\n", path, strerror(errno));
-		fclose(file);
 		l->errors++;
-		return;
+		text = NULL;
 	}
-	fclose(file);
+	if (file != stdin)
+		fclose(file);
+	return text;
+}
+
+static void
+load_file(loaded *l, const char *path)
+{
+	sl_documents documents = {0},
+				 rules = {0};
+	sl_error err;
+	size_t n;
+	char *text = read_file(l, path, &n);
+
+	if (!text)
+		return;
+	path = sl_str_copy(&l->arena, path, strlen(path) + 1).p;
 	l->files++;
 	if (!sl_read_documents(text, n, &l->arena, &documents, &err))
 		report(l, path, &err);
@@ -97,16 +141,60 @@ load_file(loaded *l, const char *path)
 		sl_rule_documents(documents.v[i], &l->arena, &rules);
 	for (size_t i = 0; i < rules.n; i++)
 	{
-		sl_rule *rule = sl_rule_read(rules.v[i], &l->arena, &err);
+		sl_rule *rule = sl_rule_read(rules.v[i], l->definitions, &l->arena, &err);
 
-		if (!rule)
-		{
+		if (rule)
+			add_rule(l, path, rule);
+		else
 			report(l, path, &err);
-			continue;
-		}
-		sl_ruleset_add(l->set, rule);
-		l->rules++;
 	}
+}
+
+/* A file of placeholders: a map of names to their values. */
+static bool
+load_placeholders(loaded *l, const char *path)
+{
+	sl_documents documents = {0};
+	sl_error err;
+	size_t n;
+	char *text = read_file(l, path, &n);
+
+	if (!text)
+		return false;
+	if (!sl_read_documents(text, n, &l->arena, &documents, &err))
+	{
+		report(l, path, &err);
+		return false;
+	}
+	for (size_t i = 0; i < documents.n; i++)
+	{
+		const sl_node *map = documents.v[i];
+
+		if (map->kind != SL_MAP)
+		{
+			sl_fail_at(&err, map->line, map->col, SL_SYNTAX, "placeholders are a map of names to values, not %s", sl_node_describe(map));
+			report(l, path, &err);
+			return false;
+		}
+		for (size_t k = 0; k < map->n; k++)
+			if (!sl_definitions_add_placeholder(l->definitions, map->entries[k].key, map->entries[k].value, &err))
+			{
+				report(l, path, &err);
+				return false;
+			}
+	}
+	return true;
+}
+
+/* Of a rule that names others in vain. */
+static void
+report_link(void *arg, sl_rule *rule, const sl_error *err)
+{
+	loaded *l = arg;
+
+	for (size_t i = 0; i < sl_ruleset_size(l->set); i++)
+		if (l->origins[i].rule == rule)
+			report(l, l->origins[i].path, err);
 }
 
 static bool
@@ -167,33 +255,54 @@ load_folder(loaded *l, const char *path)
 static int
 usage(FILE *out, int status)
 {
-	fputs("usage: stacklens-rule check PATH...\n"
-		  "       stacklens-rule eval --rules PATH --events FILE|- [--no-logsource] [--threads 1]\n"
+	fputs("usage: stacklens-rule check [OPTION...] PATH...\n"
+		  "       stacklens-rule eval [OPTION...] --rules PATH --events FILE|-\n"
+		  "       stacklens-rule explain [OPTION...] --rule PATH --event FILE|-\n"
+		  "       stacklens-rule import PATH... | psql\n"
 		  "\n"
-		  "check reads rule files (folders are walked) and prints each error as\n"
-		  "file:line:column: error: ...; it exits with 1 if there was one.\n"
-		  "eval runs the rules on events, one JSON object a line, and prints a line of\n"
-		  "JSON for each match; a summary goes to standard error.\n",
+		  "check    reads rule files (folders are walked) and prints each error as\n"
+		  "         file:line:column: error: ...; exits with 1 if there was one\n"
+		  "eval     runs the rules on events, one JSON object a line, and prints a line\n"
+		  "         of JSON for each match; a summary goes to standard error\n"
+		  "explain  says of each part of a rule whether it is true of an event, and why\n"
+		  "import   writes SQL that imports the files' rules: for psql\n"
+		  "\n"
+		  "  --placeholders FILE  a map of names to values, for the modifier \"expand\"\n"
+		  "  --no-logsource       log sources constrain nothing\n"
+		  "  --threads 1          the number of threads; one is all there is\n",
 		  out);
 	return status;
 }
 
 static int
-check(loaded *l, int argc, char **argv)
+check(loaded *l, char **paths, size_t n)
 {
-	if (argc == 0)
+	if (n == 0)
 		return usage(stderr, 2);
-	for (int i = 0; i < argc; i++)
-		load_path(l, argv[i]);
-	fprintf(stderr, "%zu rules in %zu files, %zu errors\n", l->rules, l->files, l->errors);
+	for (size_t i = 0; i < n; i++)
+		load_path(l, paths[i]);
+	sl_ruleset_finish(l->set, report_link, l);
+	fprintf(stderr, "%zu rules in %zu files, %zu errors\n", sl_ruleset_size(l->set), l->files, l->errors);
 	return l->errors ? 1 : 0;
 }
 
-static int
-eval(loaded *l, int argc, char **argv)
+static void
+put_match(const sl_rule *rule, size_t line, sl_arena *scratch)
 {
-	const char *events = NULL;
-	bool rules = false;
+	sl_buf out;
+
+	sl_buf_init(&out, scratch, 256);
+	sl_buf_printf(&out, "{\"event\":%zu,\"rule_id\":", line);
+	sl_buf_json_string(&out, rule->id.p ? rule->id : rule->name);
+	sl_buf_puts(&out, ",\"rule\":");
+	sl_buf_json_string(&out, rule->name);
+	sl_buf_printf(&out, ",\"severity\":\"%s\"}\n", sl_severity_name[rule->severity]);
+	fwrite(out.p, 1, out.n, stdout);
+}
+
+static int
+eval(loaded *l, char **paths, size_t n_paths, const char *events)
+{
 	FILE *file;
 	sl_arena arena,
 		scratch;
@@ -207,29 +316,17 @@ eval(loaded *l, int argc, char **argv)
 	ssize_t n;
 	clock_t start;
 
-	for (int i = 0; i < argc; i++)
-	{
-		if (strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
-		{
-			load_path(l, argv[++i]);
-			rules = true;
-		}
-		else if (strcmp(argv[i], "--events") == 0 && i + 1 < argc)
-			events = argv[++i];
-		else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && strcmp(argv[i + 1], "1") == 0)
-			i++; /* one is all there is */
-		else if (strcmp(argv[i], "--no-logsource") != 0)
-			return usage(stderr, 2);
-	}
-	if (!events || !rules)
+	if (n_paths == 0 || !events)
 		return usage(stderr, 2);
+	for (size_t i = 0; i < n_paths; i++)
+		load_path(l, paths[i]);
 	file = strcmp(events, "-") == 0 ? stdin : fopen(events, "rb");
 	if (!file)
 	{
 		fprintf(stderr, "stacklens-rule: could not open \"%s\": %s\n", events, strerror(errno));
 		return 2;
 	}
-	sl_ruleset_finish(l->set);
+	sl_ruleset_finish(l->set, report_link, l);
 	matcher = sl_matcher_new(&l->arena, l->set);
 	sl_arena_init(&arena, 0, out_of_memory);
 	sl_arena_init(&scratch, 0, out_of_memory);
@@ -261,22 +358,11 @@ eval(loaded *l, int argc, char **argv)
 			records_seen++;
 			matches += n_found;
 			for (size_t k = 0; k < n_found; k++)
-			{
-				const sl_rule *rule = sl_ruleset_rule(l->set, found[k]);
-				sl_buf out;
-
-				sl_buf_init(&out, &scratch, 256);
-				sl_buf_printf(&out, "{\"event\":%zu,\"rule_id\":", number);
-				sl_buf_json_string(&out, rule->id.p ? rule->id : rule->name);
-				sl_buf_puts(&out, ",\"rule\":");
-				sl_buf_json_string(&out, rule->name);
-				sl_buf_printf(&out, ",\"severity\":\"%s\"}\n", sl_severity_name[rule->severity]);
-				fwrite(out.p, 1, out.n, stdout);
-			}
+				put_match(sl_ruleset_rule(l->set, found[k]), number, &scratch);
 		}
 	}
 	fprintf(stderr, "%zu rules, %zu events, %zu matches, %zu events refused, %.3f s of CPU\n",
-			l->rules, records_seen, matches, bad, (double) (clock() - start) / CLOCKS_PER_SEC);
+			sl_ruleset_size(l->set), records_seen, matches, bad, (double) (clock() - start) / CLOCKS_PER_SEC);
 	free(line);
 	sl_arena_free(&arena);
 	sl_arena_free(&scratch);
@@ -290,15 +376,140 @@ eval(loaded *l, int argc, char **argv)
 	return l->errors || bad ? 1 : 0;
 }
 
+static void
+print_node(void *arg, const sl_explained *node)
+{
+	(void) arg;
+	printf("%-5s %*s%.*s", node->result ? "true" : "false", node->depth * 2, "", SL_STR_FMT(node->node));
+	if (node->field.p)
+		printf(" %.*s", SL_STR_FMT(node->field));
+	if (node->op)
+		printf(" %s", node->op);
+	if (node->expected.p)
+		printf(" %.*s", SL_STR_FMT(node->expected));
+	if (node->actual.p)
+		printf("    (%.*s)", SL_STR_FMT(node->actual));
+	putchar('\n');
+}
+
+static int
+explain(loaded *l, char **paths, size_t n_paths, const char *event)
+{
+	sl_records records = {0};
+	sl_error err;
+	char *text;
+	size_t n;
+
+	if (n_paths == 0 || !event)
+		return usage(stderr, 2);
+	for (size_t i = 0; i < n_paths; i++)
+		load_path(l, paths[i]);
+	if (l->errors || !(text = read_file(l, event, &n)))
+		return 2;
+	if (!sl_decode(SL_JSON, text, n, &l->arena, &records, &err))
+	{
+		report(l, event, &err);
+		return 2;
+	}
+	for (size_t i = 0; i < sl_ruleset_size(l->set); i++)
+	{
+		sl_rule *one = sl_ruleset_rule(l->set, i);
+
+		if (one->kind == SL_CORRELATION)
+			continue;
+		for (size_t k = 0; k < records.n; k++)
+		{
+			printf("%.*s:\n", SL_STR_FMT(one->name));
+			sl_explain(one, &records.v[k], &l->arena, print_node, NULL);
+		}
+	}
+	return 0;
+}
+
+/* The files' texts as calls of import_rules, in one transaction. */
+static int
+import(loaded *l, char **paths, size_t n)
+{
+	if (n == 0)
+		return usage(stderr, 2);
+	for (size_t i = 0; i < n; i++)
+		load_path(l, paths[i]);
+	if (l->errors)
+	{
+		fprintf(stderr, "stacklens-rule: nothing is imported: %zu errors\n", l->errors);
+		return 1;
+	}
+	puts("\\set ON_ERROR_STOP on\nBEGIN;");
+	for (size_t i = 0; i < sl_ruleset_size(l->set);)
+	{
+		sl_arena arena;
+		sl_buf json,
+			sql;
+		const char *path = l->origins[i].path;
+		char tag[24] = "$rules$";
+
+		/* one call for each file, so that its name is kept as the rules' origin */
+		sl_arena_init(&arena, 0, out_of_memory);
+		sl_buf_init(&json, &arena, 4096);
+		for (; i < sl_ruleset_size(l->set) && l->origins[i].path == path; i++)
+		{
+			sl_buf_putc(&json, json.n ? ',' : '[');
+			sl_node_json(&json, sl_ruleset_rule(l->set, i)->definition);
+		}
+		sl_buf_putc(&json, ']');
+		for (int k = 0; strstr(json.p, tag) || strstr(path, tag); k++)
+			snprintf(tag, sizeof(tag), "$rules%d$", k);
+		sl_buf_init(&sql, &arena, json.n + 256);
+		sl_buf_printf(&sql, "SELECT * FROM stacklens.import_rules(%s%s%s, origin => %s%s%s);\n", tag, json.p, tag,
+					  tag, path, tag);
+		fwrite(sql.p, 1, sql.n, stdout);
+		sl_arena_free(&arena);
+	}
+	puts("COMMIT;");
+	return 0;
+}
+
 static int
 run(loaded *l, int argc, char **argv)
 {
-	if (argc >= 2 && strcmp(argv[1], "check") == 0)
-		return check(l, argc - 2, argv + 2);
-	if (argc >= 2 && strcmp(argv[1], "eval") == 0)
-		return eval(l, argc - 2, argv + 2);
+	const char *events = NULL;
+	char **paths = sl_alloc(&l->arena, (size_t) (argc + 1) * sizeof(char *));
+	size_t n = 0;
+	bool logsource = true;
+
+	l->report = argc >= 2 && strcmp(argv[1], "check") == 0 ? stdout : stderr;
 	if (argc >= 2 && strcmp(argv[1], "--help") == 0)
 		return usage(stdout, 0);
+	for (int i = 2; i < argc; i++)
+	{
+		if ((strcmp(argv[i], "--rules") == 0 || strcmp(argv[i], "--rule") == 0) && i + 1 < argc)
+			paths[n++] = argv[++i];
+		else if ((strcmp(argv[i], "--events") == 0 || strcmp(argv[i], "--event") == 0) && i + 1 < argc)
+			events = argv[++i];
+		else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && strcmp(argv[i + 1], "1") == 0)
+			i++;
+		else if (strcmp(argv[i], "--no-logsource") == 0)
+			logsource = false;
+		else if (strcmp(argv[i], "--placeholders") == 0 && i + 1 < argc)
+		{
+			if (!load_placeholders(l, argv[++i]))
+				return 2;
+		}
+		else if (argv[i][0] == '-' && argv[i][1])
+			return usage(stderr, 2);
+		else
+			paths[n++] = argv[i];
+	}
+	if (logsource)
+		sl_definitions_add_builtin(l->definitions);
+	if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		return check(l, paths, n);
+	if (argc >= 2 && strcmp(argv[1], "import") == 0)
+		return import(l, paths, n);
+	if (argc >= 2 && strcmp(argv[1], "eval") == 0)
+		return eval(l, paths, n, events);
+	if (argc >= 2 && strcmp(argv[1], "explain") == 0)
+		return explain(l, paths, n, events);
 	return usage(stderr, 2);
 }
 
@@ -309,6 +520,7 @@ main(int argc, char **argv)
 	int status;
 
 	sl_arena_init(&l.arena, 0, out_of_memory);
+	l.definitions = sl_definitions_new(&l.arena);
 	l.set = sl_ruleset_new(&l.arena);
 	status = run(&l, argc, argv);
 	sl_arena_free(&l.arena);

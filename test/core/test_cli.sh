@@ -92,14 +92,14 @@ run 1 "check of bad rules" check bad.yml
 out_is "bad.yml:18:1: error: invalid YAML: did not find expected ',' or ']'
     while parsing a flow sequence that began at line 17, column 8.
 bad.yml:4:11: error: unknown modifier \"contain\"
-    hint: Supported are contains, startswith, endswith, all, cased, exists, lt, lte, gt, gte.
+    hint: Sigma 2.1 has: contains, startswith, endswith, windash, base64, base64offset, wide, utf16le, utf16be, utf16, expand, re, i, m, s, cidr, fieldref, lt, lte, gt, gte, minute, hour, day, week, month, year, exists, cased, all, neq.
 bad.yml:15:22: error: condition names selection \"other\", which is not there
     hint: The rule's selections are: s."
 err_has "1 rules in 1 files, 3 errors"
 
-printf '{"title": "t",\n "detection": {"s": {"f|re": 1}, "condition": "s"}}' >bad.json
+printf '{"title": "t",\n "detection": {"s": {"f|ree": 1}, "condition": "s"}}' >bad.json
 run 1 "check of bad JSON rules" check bad.json rules/a
-grep -q '^bad.json:2:25: error: modifier "re" is not supported by this version$' out
+grep -q '^bad.json:2:25: error: unknown modifier "ree"$' out
 ok $? "the error's place in JSON"
 err_has "2 rules in 2 files, 1 errors"
 
@@ -137,7 +137,7 @@ printf '{"n":9}' | "$tool" eval --rules rules/a --rules rules/b --events - --thr
 ok $? "eval of standard input, a last line without an end"
 out_is '{"event":1,"rule_id":"Two","rule":"Two","severity":"medium"}'
 run 1 "eval with a bad rule" eval --rules bad.yml --events /dev/null
-grep -q '^bad.yml:4:11: error:' out
+grep -q '^bad.yml:4:11: error:' err
 ok $? "says where it is bad"
 run 2 "eval without events" eval --rules rules
 run 2 "eval without rules" eval --events events.ndjson

@@ -89,7 +89,7 @@ predicate_hash_of(const sl_predicate *p)
 	uint64_t bits;
 
 	memcpy(&bits, &p->number, sizeof(bits));
-	return sl_hash(p->text, sl_hash(sl_field_name(p->field), bits + (uint64_t) p->op * 4 + p->cased * 2u + p->keyword));
+	return sl_hash(p->text, sl_hash(sl_field_name(p->field), bits + (uint64_t) p->op * 4 + p->cased * 2u + p->keyword + ((uint64_t) p->how << 8) + ((uint64_t) p->part << 16)));
 }
 
 static uint64_t
@@ -165,98 +165,257 @@ add_value(sl_ruleset *set, value_table *table, uint32_t id)
 	table->n++;
 }
 
-/* Puts a new predicate where records will find it. */
-static void
-place_predicate(sl_ruleset *set, const sl_predicate *p, uint32_t id)
+static uint64_t
+affix_hash(sl_str text, bool end)
 {
-	field *f;
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		h = sl_affix_step(h, text.p[end ? text.n - 1 - i : i]);
+	return h >> 32;
+}
+
+static uint64_t
+begin_hash(const void *set, uint32_t id)
+{
+	return affix_hash(((const sl_ruleset *) set)->predicates[id]->text, false);
+}
+
+static uint64_t
+end_hash(const void *set, uint32_t id)
+{
+	return affix_hash(((const sl_ruleset *) set)->predicates[id]->text, true);
+}
+
+static void
+add_affix(sl_ruleset *set, affix_table *affixes, uint32_t id, bool end)
+{
+	sl_str text = set->predicates[id]->text;
+	value_table *table = &affixes->table;
 	uint32_t at;
 
-	if (p->keyword)
+	if (text.n > AFFIX_MAX)
 	{
-		sl_ids_add(set->arena, &set->keywords, id);
+		sl_ids_add(set->arena, &affixes->long_ones, id);
 		return;
 	}
-	/* in two steps: interning may move the array */
-	at = intern_field(set, p->field);
-	f = &set->fields[at];
+	grow_table(set->arena, table, end ? end_hash : begin_hash, set);
+	at = (uint32_t) affix_hash(text, end) & table->mask;
+	while (table->slots[at])
+		at = (at + 1) & table->mask;
+	table->slots[at] = id + 1;
+	table->n++;
+	affixes->lengths[text.n / 64] |= UINT64_C(1) << text.n % 64;
+	if (text.n > affixes->longest)
+		affixes->longest = (uint32_t) text.n;
+}
+
+/* The longest run of a glob without wildcards. */
+static sl_str
+longest_piece(sl_str glob)
+{
+	sl_str best = {glob.p, 0};
+	size_t from = 0;
+
+	for (size_t i = 0; i <= glob.n; i++)
+		if (i == glob.n || glob.p[i] == SL_ANY_RUN || glob.p[i] == SL_ANY_ONE)
+		{
+			if (i - from > best.n)
+				best = (sl_str){glob.p + from, i - from};
+			from = i + 1;
+		}
+	return best;
+}
+
+static uint64_t
+network_hash(const void *set, uint32_t id)
+{
+	const sl_predicate *p = ((const sl_ruleset *) set)->predicates[id];
+
+	return sl_network_hash(&p->network, p->how);
+}
+
+static void
+add_network(sl_ruleset *set, field *f, uint32_t id)
+{
+	const sl_predicate *p = set->predicates[id];
+	uint32_t at;
+
+	grow_table(set->arena, &f->networks, network_hash, set);
+	at = (uint32_t) network_hash(set, id) & f->networks.mask;
+	while (f->networks.slots[at])
+		at = (at + 1) & f->networks.mask;
+	f->networks.slots[at] = id + 1;
+	f->networks.n++;
+	f->prefixes[p->how / 32] |= 1u << p->how % 32;
+}
+
+static uint32_t
+field_of(sl_ruleset *set, const sl_predicate *p)
+{
+	if (!p->keyword)
+		return intern_field(set, p->field);
+	if (!set->anywhere)
+	{
+		/* never found by its name: no attribute's begins with a NUL */
+		uint32_t at = intern_field(set, (sl_str){"\0", 1});
+
+		set->anywhere = at + 1;
+	}
+	return set->anywhere - 1;
+}
+
+/* Where a literal shows, where the scanner finds it, or wherever there is text. */
+static void
+place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
+{
+	sl_str literals[SL_REGEX_LITERALS];
+	size_t n = sl_regex_literals(set->arena, p->text, literals);
+
+	for (size_t i = 0; i < n; i++)
+		sl_scanner_add(set->arena, &f->text[0].parts, literals[i], 0, id);
+	f->regexes.regex = true;
+	if (n > 0)
+		f->text[0].any = true;
+	/* the scanner reads expressions up to their NUL */
+	else if (memchr(p->text.p, '\0', p->text.n))
+		sl_ids_add(set->arena, &f->present, id);
+	else
+		sl_scanner_add(set->arena, &f->regexes, p->text, p->how, id);
+}
+
+/* Puts a predicate that triggers rules where records will find it. */
+static void
+place_trigger(sl_ruleset *set, uint32_t id)
+{
+	const sl_predicate *p = set->predicates[id];
+	field *f = &set->fields[set->tests[id].field];
+	text_index *text = &f->text[p->cased];
+	sl_str piece;
+
+	set->tests[id].exact = true;
+	if (p->op <= SL_OP_GLOB)
+		text->any = true;
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			add_value(set, p->cased ? &f->cased : &f->folded, id);
-			break;
-		case SL_OP_CONTAINS:
+			add_value(set, &text->equals, id);
+			return;
 		case SL_OP_STARTSWITH:
+			add_affix(set, &text->begins, id, false);
+			return;
 		case SL_OP_ENDSWITH:
-		case SL_OP_GLOB:
-			sl_ids_add(set->arena, p->cased ? &f->cased_patterns : &f->patterns, id);
-			break;
+			add_affix(set, &text->ends, id, true);
+			return;
+		case SL_OP_CONTAINS:
+			if (p->text.n == 0)
+				break;
+			sl_scanner_add(set->arena, &text->parts, p->text, 0, id);
+			return;
+		case SL_OP_CIDR:
+			add_network(set, f, id);
+			return;
 		case SL_OP_LT:
 		case SL_OP_LTE:
 		case SL_OP_GT:
 		case SL_OP_GTE:
 			sl_ids_add(set->arena, &f->bounds[p->op - SL_OP_LT], id);
-			break;
-		case SL_OP_EXISTS:
-			f->exists = id + 1;
-			break;
-		case SL_OP_NOT_NULL:
-			f->not_null = id + 1;
+			return;
+		case SL_OP_GLOB:
+			piece = longest_piece(p->text);
+			set->tests[id].exact = false;
+			if (piece.n == 0)
+				break;
+			sl_scanner_add(set->arena, &text->parts, piece, 0, id);
+			return;
+		case SL_OP_REGEX:
+			set->tests[id].exact = false;
+			place_regex(set, f, p, id);
+			return;
+		default:
 			break;
 	}
+	set->tests[id].exact = false;
+	sl_ids_add(set->arena, &f->present, id);
+}
+
+bool
+sl_same_predicate(const sl_predicate *a, const sl_predicate *b)
+{
+	return a->op == b->op && a->cased == b->cased && a->keyword == b->keyword && a->how == b->how && a->part == b->part &&
+		   a->number == b->number && sl_str_eq(sl_field_name(a->field), sl_field_name(b->field)) && sl_str_eq(a->text, b->text);
 }
 
 static uint32_t
 intern_predicate(sl_ruleset *set, sl_predicate *p)
 {
 	uint32_t at;
+	test place;
 
 	grow_table(set->arena, &set->predicate_table, predicate_hash, set);
 	at = (uint32_t) predicate_hash_of(p) & set->predicate_table.mask;
 	for (; set->predicate_table.slots[at]; at = (at + 1) & set->predicate_table.mask)
-	{
-		const sl_predicate *q = set->predicates[set->predicate_table.slots[at] - 1];
-
-		if (q->op == p->op && q->cased == p->cased && q->keyword == p->keyword &&
-			q->number == p->number && sl_str_eq(sl_field_name(q->field), sl_field_name(p->field)) &&
-			sl_str_eq(q->text, p->text))
+		if (sl_same_predicate(set->predicates[set->predicate_table.slots[at] - 1], p))
 			return set->predicate_table.slots[at] - 1;
-	}
 	if (set->n_predicates == set->cap_predicates)
 	{
 		uint32_t cap = set->cap_predicates ? set->cap_predicates * 2 : 64;
 		sl_predicate **v = sl_alloc(set->arena, cap * sizeof(*v));
+		test *tests = sl_alloc(set->arena, cap * sizeof(*tests));
 
 		if (set->n_predicates)
+		{
 			memcpy(v, set->predicates, set->n_predicates * sizeof(*v));
+			memcpy(tests, set->tests, set->n_predicates * sizeof(*tests));
+		}
 		set->predicates = v;
+		set->tests = tests;
 		set->cap_predicates = cap;
 	}
 	set->predicates[set->n_predicates++] = p;
 	set->predicate_table.slots[at] = set->n_predicates;
 	set->predicate_table.n++;
-	place_predicate(set, p, set->n_predicates - 1);
+	place = (test){.field = field_of(set, p), .other = p->op == SL_OP_FIELDREF ? intern_field(set, p->text) : 0};
+	set->tests[set->n_predicates - 1] = place;
 	return set->n_predicates - 1;
 }
 
-static uint32_t
-compile_expr(sl_ruleset *set, const sl_expr *from)
+/* Selections and log sources are shared by many rules: each is compiled once. */
+struct made
 {
-	expr e = {.kind = from->kind, .n = (uint32_t) from->n};
+	const sl_expr *from;
+	uint32_t id;
+};
 
-	if (from->kind == SL_EXPR_PREDICATE)
-		e.predicate = intern_predicate(set, from->predicate);
-	else
-	{
-		/* operands first, so that theirs stand together afterwards */
-		uint32_t *operands = sl_alloc(set->arena, from->n * sizeof(uint32_t));
+static struct made *
+find_made(sl_ruleset *set, const sl_expr *from)
+{
+	uint64_t hash = ((uint64_t) (uintptr_t) from >> 4) * UINT64_C(0x9E3779B97F4A7C15);
+	uint32_t at = (uint32_t) (hash >> 32) & set->made_mask;
 
-		for (size_t i = 0; i < from->n; i++)
-			operands[i] = compile_expr(set, from->children[i]);
-		e.first = set->children.n;
-		for (size_t i = 0; i < from->n; i++)
-			sl_ids_add(set->arena, &set->children, operands[i]);
-	}
+	while (set->made[at].from && set->made[at].from != from)
+		at = (at + 1) & set->made_mask;
+	return &set->made[at];
+}
+
+static void
+grow_made(sl_ruleset *set)
+{
+	struct made *old = set->made;
+	uint32_t size = old ? set->made_mask + 1 : 0;
+
+	if (old && set->n_made * 2 < size)
+		return;
+	set->made_mask = size ? size * 2 - 1 : 255;
+	set->made = sl_alloc0(set->arena, ((size_t) set->made_mask + 1) * sizeof(*set->made));
+	for (uint32_t i = 0; i < size; i++)
+		if (old[i].from)
+			*find_made(set, old[i].from) = old[i];
+}
+
+static uint32_t
+add_expr(sl_ruleset *set, expr e)
+{
 	if (set->n_exprs == set->cap_exprs)
 	{
 		uint32_t cap = set->cap_exprs ? set->cap_exprs * 2 : 64;
@@ -271,6 +430,36 @@ compile_expr(sl_ruleset *set, const sl_expr *from)
 	return set->n_exprs++;
 }
 
+static uint32_t
+compile_expr(sl_ruleset *set, const sl_expr *from)
+{
+	expr e = {.kind = from->kind, .n = (uint32_t) from->n};
+	struct made *made;
+
+	grow_made(set);
+	made = find_made(set, from);
+	if (made->from)
+		return made->id;
+	if (from->kind == SL_EXPR_PREDICATE)
+		e.predicate = intern_predicate(set, from->predicate);
+	else
+	{
+		/* operands first, so that theirs stand together afterwards */
+		uint32_t *operands = sl_alloc(set->arena, from->n * sizeof(uint32_t));
+
+		for (size_t i = 0; i < from->n; i++)
+			operands[i] = compile_expr(set, from->children[i]);
+		e.first = set->children.n;
+		for (size_t i = 0; i < from->n; i++)
+			sl_ids_add(set->arena, &set->children, operands[i]);
+	}
+	made = find_made(set, from);
+	set->n_made++;
+	made->from = from;
+	made->id = add_expr(set, e);
+	return made->id;
+}
+
 void
 sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
 {
@@ -278,55 +467,69 @@ sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
 	{
 		size_t cap = set->cap_rules ? set->cap_rules * 2 : 16;
 		sl_rule **rules = sl_alloc(set->arena, cap * sizeof(*rules));
-		uint32_t *roots = sl_alloc(set->arena, cap * sizeof(*roots));
 
 		if (set->n_rules)
-		{
 			memcpy(rules, set->rules, set->n_rules * sizeof(*rules));
-			memcpy(roots, set->roots, set->n_rules * sizeof(*roots));
-		}
 		set->rules = rules;
-		set->roots = roots;
 		set->cap_rules = cap;
 	}
-	set->rules[set->n_rules] = rule;
-	set->roots[set->n_rules++] = compile_expr(set, rule->condition);
+	set->rules[set->n_rules++] = rule;
 }
 
-/* How often a predicate is likely true, as a rank: lower is rarer. */
-static unsigned
-rank_of(const sl_predicate *p)
+/*
+ * How often a predicate is likely true, as a guess to compare with others:
+ * short pieces are common, and so is what many rules ask for.
+ */
+static uint64_t
+frequency_of(const sl_ruleset *set, uint32_t id)
 {
-	if (p->keyword)
-		return 4;
+	static const uint64_t by_length[] = {200, 100, 50, 25, 12, 8, 6, 5};
+	const sl_predicate *p = set->predicates[id];
+	size_t n = p->text.n;
+	uint64_t guess;
+
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			return 1;
+			guess = p->keyword ? 6 : 2;
+			break;
 		case SL_OP_STARTSWITH:
 		case SL_OP_ENDSWITH:
-			return 2;
-		case SL_OP_CONTAINS:
-			return p->text.n < 3 ? 8 : 3;
+			guess = n < 8 ? 6 : 3;
+			break;
 		case SL_OP_GLOB:
-			return 3;
+			n = longest_piece(p->text).n;
+			/* FALLTHROUGH */
+		case SL_OP_CONTAINS:
+			guess = n < 8 ? by_length[n] : 4;
+			break;
+		case SL_OP_REGEX:
+			guess = 20;
+			break;
+		case SL_OP_CIDR:
+			guess = 10;
+			break;
 		case SL_OP_EXISTS:
 		case SL_OP_NOT_NULL:
-			return 10;
+		case SL_OP_FIELDREF:
+		case SL_OP_TIME_PART:
+			guess = 200;
+			break;
 		default:
-			return 6;
+			guess = 60;
 	}
+	return guess * (16 + set->owners[id]);
 }
 
 /*
  * Collects the triggers of an expression into out (when not NULL) and says
  * what they cost; 0 if the expression can be true without any.
  */
-static unsigned long
+static uint64_t
 triggers_of(const sl_ruleset *set, uint32_t id, sl_arena *arena, ids *out)
 {
 	const expr *e = &set->exprs[id];
-	unsigned long cost,
+	uint64_t cost,
 		total = 0;
 	uint32_t best = 0;
 
@@ -335,9 +538,7 @@ triggers_of(const sl_ruleset *set, uint32_t id, sl_arena *arena, ids *out)
 		case SL_EXPR_PREDICATE:
 			if (out)
 				sl_ids_add(arena, out, e->predicate);
-			/* a square, so that one common predicate outweighs several rare ones */
-			cost = rank_of(set->predicates[e->predicate]);
-			return cost * cost;
+			return frequency_of(set, e->predicate);
 		case SL_EXPR_NOT:
 			return 0;
 		case SL_EXPR_OR:
@@ -366,6 +567,21 @@ triggers_of(const sl_ruleset *set, uint32_t id, sl_arena *arena, ids *out)
 	return 0;
 }
 
+/* Marks the predicates of an expression as used by one rule more. */
+static void
+count_owners(sl_ruleset *set, uint32_t id, uint32_t *counted, uint32_t rule)
+{
+	const expr *e = &set->exprs[id];
+
+	if (counted[id] == rule + 1)
+		return;
+	counted[id] = rule + 1;
+	if (e->kind == SL_EXPR_PREDICATE)
+		set->owners[e->predicate]++;
+	for (uint32_t i = 0; i < e->n; i++)
+		count_owners(set, set->children.v[e->first + i], counted, rule);
+}
+
 static int
 by_bound(const void *a, const void *b, void *context)
 {
@@ -376,17 +592,110 @@ by_bound(const void *a, const void *b, void *context)
 	return x < y ? -1 : x > y;
 }
 
-void
-sl_ruleset_finish(sl_ruleset *set)
+static void
+finish_fields(sl_ruleset *set)
 {
+	for (uint32_t i = 0; i < set->n_predicates; i++)
+		if (set->triggers[i].n > 0)
+			place_trigger(set, i);
+	for (uint32_t i = 0; i < set->n_fields; i++)
+	{
+		field *f = &set->fields[i];
+
+		for (int k = 0; k < 4; k++)
+			if (f->bounds[k].n > 1)
+				qsort_r(f->bounds[k].v, f->bounds[k].n, sizeof(uint32_t), by_bound, set);
+		for (int k = 0; k < 2; k++)
+		{
+			sl_scanner_finish(set->arena, &f->text[k].parts, &f->present);
+			sl_scanner_open(set->arena, &f->text[k].parts);
+		}
+		sl_scanner_finish(set->arena, &f->regexes, &f->present);
+		sl_scanner_open(set->arena, &f->regexes);
+	}
+}
+
+/* A filter's condition narrows the rules that it names. */
+static void
+apply_filter(sl_ruleset *set, const sl_rule *filter)
+{
+	uint32_t condition = compile_expr(set, filter->condition);
+
+	for (size_t i = 0; i < filter->n_targets; i++)
+	{
+		expr both = {.kind = SL_EXPR_AND, .n = 2};
+		uint32_t *root = &set->roots[filter->target_index[i]];
+
+		if (*root == NO_ROOT)
+			continue;
+		both.first = set->children.n;
+		sl_ids_add(set->arena, &set->children, *root);
+		sl_ids_add(set->arena, &set->children, condition);
+		*root = add_expr(set, both);
+	}
+}
+
+static void
+add_feed(sl_arena *arena, feeds *list, feed one)
+{
+	if (list->n == list->cap)
+	{
+		uint32_t cap = list->cap ? list->cap * 2 : 2;
+		feed *v = sl_alloc(arena, cap * sizeof(feed));
+
+		if (list->n)
+			memcpy(v, list->v, list->n * sizeof(feed));
+		list->v = v;
+		list->cap = cap;
+	}
+	list->v[list->n++] = one;
+}
+
+static void
+ignore_report(void *arg, sl_rule *rule, const sl_error *err)
+{
+	(void) arg;
+	(void) rule;
+	(void) err;
+}
+
+void
+sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, const sl_error *err), void *arg)
+{
+	uint32_t n = (uint32_t) set->n_rules;
+	uint32_t *counted;
+
+	sl_rules_link(set->rules, n, set->arena, report ? report : ignore_report, arg);
+	set->roots = sl_alloc(set->arena, (n + 1) * sizeof(uint32_t));
+	set->feeds = sl_alloc0(set->arena, (n + 1) * sizeof(feeds));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const sl_rule *rule = set->rules[i];
+		const sl_correlation *c = rule->correlation;
+
+		set->roots[i] = rule->kind == SL_DETECTION && !rule->broken ? compile_expr(set, rule->condition) : NO_ROOT;
+		for (uint32_t k = 0; c && !rule->broken && k < c->n_rules; k++)
+			add_feed(set->arena, &set->feeds[c->rule_index[k]], (feed){i, k});
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (set->rules[i]->kind == SL_FILTER && !set->rules[i]->broken)
+			apply_filter(set, set->rules[i]);
+
+	set->owners = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(uint32_t));
+	counted = sl_alloc0(set->arena, (set->n_exprs + 1) * sizeof(uint32_t));
+	for (uint32_t i = 0; i < n; i++)
+		if (set->roots[i] != NO_ROOT)
+			count_owners(set, set->roots[i], counted, i);
 	set->triggers = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(ids));
-	for (size_t i = 0; i < set->n_rules; i++)
+	for (uint32_t i = 0; i < n; i++)
 	{
 		ids found = {0};
 
+		if (set->roots[i] == NO_ROOT)
+			continue;
 		if (triggers_of(set, set->roots[i], set->arena, NULL) == 0)
 		{
-			sl_ids_add(set->arena, &set->always, (uint32_t) i);
+			sl_ids_add(set->arena, &set->always, i);
 			continue;
 		}
 		triggers_of(set, set->roots[i], set->arena, &found);
@@ -395,12 +704,24 @@ sl_ruleset_finish(sl_ruleset *set)
 			ids *list = &set->triggers[found.v[k]];
 
 			if (list->n == 0 || list->v[list->n - 1] != i)
-				sl_ids_add(set->arena, list, (uint32_t) i);
+				sl_ids_add(set->arena, list, i);
 		}
 	}
-	for (uint32_t i = 0; i < set->n_fields; i++)
-		for (int k = 0; k < 4; k++)
-			if (set->fields[i].bounds[k].n > 1)
-				qsort_r(set->fields[i].bounds[k].v, set->fields[i].bounds[k].n,
-						sizeof(uint32_t), by_bound, set);
+	finish_fields(set);
+}
+
+size_t
+sl_ruleset_n_feeds(const sl_ruleset *set, size_t rule)
+{
+	return set->feeds[rule].n;
+}
+
+void
+sl_ruleset_feeds(const sl_ruleset *set, size_t rule,
+				 void (*each)(void *arg, uint32_t correlation, uint32_t nth), void *arg)
+{
+	const feeds *list = &set->feeds[rule];
+
+	for (uint32_t i = 0; i < list->n; i++)
+		each(arg, list->v[i].correlation, list->v[i].nth);
 }

@@ -1,6 +1,9 @@
 /*
  * internal.h
- *	  The compiled form, shared by compile.c and match.c.
+ *	  The compiled form, shared by the files of src/core/match.
+ *
+ * All of it hangs together by plain pointers, and image.c knows each of
+ * them: what is added here is added there.
  */
 #ifndef SL_MATCH_INTERNAL_H
 #define SL_MATCH_INTERNAL_H
@@ -22,7 +25,7 @@ typedef struct ids
 	uint32_t cap;
 } ids;
 
-/* Whole values of one field, open addressing; id + 1, 0 = free. */
+/* Open addressing; id + 1, 0 = free. */
 typedef struct value_table
 {
 	uint32_t *slots;
@@ -30,17 +33,63 @@ typedef struct value_table
 	uint32_t n;
 } value_table;
 
+/* Longest beginning or end that is found by its hash; longer ones are tried. */
+#define AFFIX_MAX 255
+
+/*
+ * Beginnings (or ends) of texts: their bytes are hashed one after the other,
+ * and the table is asked at each length that one of them has.
+ */
+typedef struct affix_table
+{
+	value_table table;
+	uint32_t longest;
+	uint64_t lengths[AFFIX_MAX / 64 + 1];
+	ids long_ones;
+} affix_table;
+
+/*
+ * Patterns that one scan of a text looks for: literals, whose owners are
+ * true (contains) or tried then (globs, of which it is the longest piece), or
+ * regular expressions, whose owners may be true then.
+ */
+typedef struct scanner
+{
+	sl_str *patterns;
+	uint32_t *flags; /* of regular expressions: SL_REGEX_… */
+	ids *owners;	 /* predicates, by pattern */
+	uint32_t n;
+	uint32_t cap;
+	bool regex;
+	value_table table; /* of patterns, while it is built */
+	sl_str database;   /* serialized; empty: patterns are tried one by one */
+	struct hs_database *hs;
+} scanner;
+
+/* Predicates on the text of a field, folded or as it is. */
+typedef struct text_index
+{
+	value_table equals;
+	affix_table begins;
+	affix_table ends;
+	scanner parts;
+	bool any;
+} text_index;
+
+/*
+ * A field that rules ask for.  Its tables hold the predicates that trigger
+ * rules; the others are only tested when a rule is looked at.
+ */
 typedef struct field
 {
 	sl_str name;
-	bool resource;	 /* name is without "resource." */
-	uint32_t exists; /* predicate + 1, or 0 */
-	uint32_t not_null;
-	value_table folded; /* SL_OP_EQUALS without regard to case */
-	value_table cased;
-	ids patterns; /* contains … glob, folded */
-	ids cased_patterns;
-	ids bounds[4]; /* lt, lte, gt, gte, by bound ascending */
+	bool resource;		/* name is without "resource." */
+	text_index text[2]; /* folded; cased */
+	scanner regexes;
+	ids present;		  /* triggered by any value: nothing better is known */
+	ids bounds[4];		  /* lt, lte, gt, gte, by bound ascending */
+	value_table networks; /* by prefix */
+	uint32_t prefixes[5]; /* a bit for each length that a network has, 0 to 128 */
 } field;
 
 typedef struct expr
@@ -51,17 +100,42 @@ typedef struct expr
 	uint32_t predicate;
 } expr;
 
+#define NO_ROOT UINT32_MAX
+
+/* Where a predicate is tested. */
+typedef struct test
+{
+	uint32_t field;
+	uint32_t other; /* the field that SL_OP_FIELDREF names */
+	bool exact;		/* the field's tables find it whenever it is true */
+} test;
+
+/* A rule that feeds a correlation: as which of the rules it names. */
+typedef struct feed
+{
+	uint32_t correlation;
+	uint32_t nth;
+} feed;
+
+typedef struct feeds
+{
+	feed *v;
+	uint32_t n;
+	uint32_t cap;
+} feeds;
+
 struct sl_ruleset
 {
 	sl_arena *arena;
 	sl_rule **rules;
-	uint32_t *roots; /* of each rule, in exprs */
+	uint32_t *roots; /* of each rule, in exprs; or NO_ROOT */
+	feeds *feeds;	 /* of each rule */
 	size_t n_rules;
 	size_t cap_rules;
 	sl_predicate **predicates;
+	test *tests; /* of each predicate */
 	uint32_t n_predicates;
 	uint32_t cap_predicates;
-	value_table predicate_table;
 	expr *exprs;
 	uint32_t n_exprs;
 	uint32_t cap_exprs;
@@ -74,29 +148,111 @@ struct sl_ruleset
 	uint32_t timestamp;				/* likewise */
 	uint32_t observed;
 	uint32_t severity;
+	uint32_t anywhere; /* the field that stands for the whole record: keywords */
 	bool any_resource;
 	ids *triggers; /* by predicate: the rules it triggers */
 	ids always;	   /* rules that can be true without any */
-	ids keywords;  /* of the whole record, folded and cased */
+
+	/* while it is built */
+	value_table predicate_table;
+	struct made *made; /* exprs by what they were made of */
+	uint32_t made_mask;
+	uint32_t n_made;
+	uint32_t *owners; /* by predicate: how many rules use it */
 };
+
+/* A value that the record has of a field. */
+typedef struct entry
+{
+	uint32_t next; /* + 1 */
+	const sl_value *value;
+	sl_str text;   /* made when first needed: p == NULL until then */
+	sl_str folded; /* likewise */
+} entry;
 
 struct sl_matcher
 {
 	const sl_ruleset *set;
+	sl_arena *scratch; /* of the current call */
 	uint32_t epoch;
-	uint32_t *set_at;  /* by predicate: the epoch in which it was true */
+	uint32_t *true_at;				/* by predicate: the epoch in which it was found true */
+	uint32_t *false_at;				/* … or false */
+	uint32_t *field_at;				/* by field: the epoch in which it had values */
+	uint32_t *first;				/* by field: their first entry + 1 */
+	sl_value known[SL_KNOWN_TEXTS]; /* what stands apart in a record, as values */
+	sl_value severity;
+	entry *entries;
+	uint32_t n_entries;
+	uint32_t cap_entries;
 	uint32_t *seen_at; /* by rule: the epoch in which it was triggered */
 	uint32_t *candidates;
 	size_t n_candidates;
 	uint32_t *matches;
+	struct hs_scratch *hs;
+	void **regexes; /* by predicate: compiled when first needed */
+	void *match_data;
+	void *match_context;
+	uint32_t current; /* the rule that is looked at */
+	sl_rule_cost *costs;
 };
 
 extern void sl_ids_add(sl_arena *arena, ids *list, uint32_t id);
+
+extern bool sl_same_predicate(const sl_predicate *a, const sl_predicate *b);
+
+/* Was a predicate true of the record of the last call? */
+extern bool sl_matcher_predicate(sl_matcher *m, uint32_t id);
+
+/* Sigma's name of a field of a Windows event that was XML; p == NULL for others. */
+extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
+
+/* scan.c: what is found is told by the pattern's number. */
+extern void sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t flags, uint32_t owner);
+
+/* Compiles; the owners of what can't be scanned for are added to rest. */
+extern void sl_scanner_finish(sl_arena *arena, scanner *s, ids *rest);
+
+/* Makes the serialized form usable; false where this machine can't. */
+extern bool sl_scanner_open(sl_arena *arena, scanner *s);
+extern bool sl_scanner_scratch(const scanner *s, struct hs_scratch **scratch);
+extern void sl_scan(const scanner *s, struct hs_scratch *scratch, sl_str text,
+					void (*found)(void *arg, uint32_t pattern), void *arg);
+extern void sl_scratch_free(struct hs_scratch *scratch);
 
 static inline uint64_t
 sl_hash(sl_str s, uint64_t seed)
 {
 	return XXH3_64bits_withSeed(s.p, s.n, seed);
+}
+
+/* One more byte of an affix. */
+static inline uint64_t
+sl_affix_step(uint64_t h, char c)
+{
+	return (h ^ (unsigned char) c) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static inline uint32_t
+sl_affix_slot(uint64_t h, uint32_t mask)
+{
+	return (uint32_t) (h >> 32) & mask;
+}
+
+static inline uint64_t
+sl_network_hash(const sl_address *address, int bits)
+{
+	return XXH3_64bits_withSeed(address->bytes, 16, (uint64_t) bits);
+}
+
+/* The address with all but the first bits cleared. */
+static inline sl_address
+sl_network_of(const sl_address *address, int bits)
+{
+	sl_address network = *address;
+
+	for (int i = bits / 8; i < 16; i++)
+		network.bytes[i] &= (uint8_t) (i > bits / 8 || bits % 8 == 0 ? 0 : 0xFF << (8 - bits % 8));
+	return network;
 }
 
 #endif /* SL_MATCH_INTERNAL_H */

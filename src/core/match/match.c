@@ -4,23 +4,78 @@
  *
  * The record drives: each of its fields is looked up once among the fields
  * that rules ask for.  Predicates and rules are marked with the number of
- * the call, so nothing has to be cleared between records.
+ * the call, so nothing has to be cleared between records.  Only predicates
+ * that trigger rules are looked for in all records; the others are tested
+ * when a rule that was triggered depends on them, once for a record.
  */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include "internal.h"
 #include "../utf8.h"
 
+#include <pcre2.h>
 #include <stdlib.h>
+#include <time.h>
+
+/* What one search by a regular expression may do before it is given up. */
+#define REGEX_STEPS 200000
+#define REGEX_HEAP_KB 4096
+
+/* One in so many records is timed. */
+#define SAMPLE 64
+
+static void
+free_matcher(void *what)
+{
+	sl_matcher *m = what;
+
+	sl_scratch_free(m->hs);
+	m->hs = NULL;
+	for (uint32_t i = 0; m->regexes && i < m->set->n_predicates; i++)
+		sl_regex_free(m->regexes[i]);
+	m->regexes = NULL;
+	pcre2_match_data_free(m->match_data);
+	pcre2_match_context_free(m->match_context);
+	m->match_data = m->match_context = NULL;
+}
 
 sl_matcher *
 sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 {
 	sl_matcher *m = sl_alloc0(arena, sizeof(*m));
+	size_t predicates = (set->n_predicates + 1) * sizeof(uint32_t),
+		   fields = (set->n_fields + 1) * sizeof(uint32_t),
+		   rules = (set->n_rules + 1) * sizeof(uint32_t);
 
 	m->set = set;
-	m->set_at = sl_alloc0(arena, (set->n_predicates + 1) * sizeof(uint32_t));
-	m->seen_at = sl_alloc0(arena, (set->n_rules + 1) * sizeof(uint32_t));
-	m->candidates = sl_alloc(arena, (set->n_rules + 1) * sizeof(uint32_t));
-	m->matches = sl_alloc(arena, (set->n_rules + 1) * sizeof(uint32_t));
+	m->true_at = sl_alloc0(arena, predicates);
+	m->false_at = sl_alloc0(arena, predicates);
+	m->field_at = sl_alloc0(arena, fields);
+	m->first = sl_alloc(arena, fields);
+	m->seen_at = sl_alloc0(arena, rules);
+	m->candidates = sl_alloc(arena, rules);
+	m->matches = sl_alloc(arena, rules);
+	m->costs = sl_alloc0(arena, (set->n_rules + 1) * sizeof(*m->costs));
+	sl_arena_on_reset(arena, free_matcher, m);
+	for (uint32_t i = 0; i < set->n_fields; i++)
+	{
+		const field *f = &set->fields[i];
+
+		if (!sl_scanner_scratch(&f->text[0].parts, &m->hs) || !sl_scanner_scratch(&f->text[1].parts, &m->hs) ||
+			!sl_scanner_scratch(&f->regexes, &m->hs))
+			arena->out_of_memory(arena, 0);
+	}
+	for (uint32_t i = 0; i < set->n_predicates && !m->regexes; i++)
+		if (set->predicates[i]->op == SL_OP_REGEX)
+			m->regexes = sl_alloc0(arena, (set->n_predicates + 1) * sizeof(void *));
+	if (m->regexes)
+	{
+		m->match_data = pcre2_match_data_create(1, NULL);
+		m->match_context = pcre2_match_context_create(NULL);
+		if (!m->match_data || !m->match_context)
+			arena->out_of_memory(arena, 0);
+		pcre2_set_match_limit(m->match_context, REGEX_STEPS);
+		pcre2_set_heap_limit(m->match_context, REGEX_HEAP_KB);
+	}
 	return m;
 }
 
@@ -29,6 +84,12 @@ sl_matcher_candidates(const sl_matcher *m, const uint32_t **rules)
 {
 	*rules = m->candidates;
 	return m->n_candidates;
+}
+
+sl_rule_cost *
+sl_matcher_costs(sl_matcher *m)
+{
+	return m->costs;
 }
 
 static void
@@ -42,15 +103,68 @@ add_candidate(sl_matcher *m, uint32_t rule)
 }
 
 static void
-set_predicate(sl_matcher *m, uint32_t id)
+trigger(sl_matcher *m, uint32_t id)
 {
 	const ids *rules = &m->set->triggers[id];
 
-	if (m->set_at[id] == m->epoch)
-		return;
-	m->set_at[id] = m->epoch;
 	for (uint32_t i = 0; i < rules->n; i++)
 		add_candidate(m, rules->v[i]);
+}
+
+static void
+set_predicate(sl_matcher *m, uint32_t id)
+{
+	if (m->true_at[id] == m->epoch)
+		return;
+	m->true_at[id] = m->epoch;
+	trigger(m, id);
+}
+
+static sl_str
+text_of(sl_matcher *m, entry *e)
+{
+	if (!e->text.p)
+	{
+		e->text = sl_value_text(m->scratch, e->value);
+		if (!e->text.p)
+			e->text.p = "";
+	}
+	return e->text;
+}
+
+static sl_str
+folded_of(sl_matcher *m, entry *e)
+{
+	if (!e->folded.p)
+		e->folded = sl_fold(m->scratch, text_of(m, e));
+	return e->folded;
+}
+
+/* Notes a value of a field; the entry is good until the next is noted. */
+static entry *
+add_entry(sl_matcher *m, uint32_t field, const sl_value *value)
+{
+	entry *e;
+
+	if (m->n_entries == m->cap_entries)
+	{
+		uint32_t cap = m->cap_entries ? m->cap_entries * 2 : 64;
+		entry *entries = sl_alloc(m->scratch, cap * sizeof(entry));
+
+		if (m->n_entries)
+			memcpy(entries, m->entries, m->n_entries * sizeof(entry));
+		m->entries = entries;
+		m->cap_entries = cap;
+	}
+	if (m->field_at[field] != m->epoch)
+	{
+		m->field_at[field] = m->epoch;
+		m->first[field] = 0;
+	}
+	e = &m->entries[m->n_entries];
+	*e = (entry){.next = m->first[field], .value = value};
+	m->first[field] = ++m->n_entries;
+	return e;
 }
 
 static void
@@ -71,33 +185,72 @@ find_value(sl_matcher *m, const value_table *table, sl_str text)
 }
 
 static bool
-pattern_true(const sl_predicate *p, sl_str s)
+has_affix(sl_str text, sl_str affix, bool end)
 {
-	switch (p->op)
-	{
-		case SL_OP_CONTAINS:
-			return p->text.n == 0 || memmem(s.p, s.n, p->text.p, p->text.n) != NULL;
-		case SL_OP_STARTSWITH:
-			return s.n >= p->text.n && memcmp(s.p, p->text.p, p->text.n) == 0;
-		case SL_OP_ENDSWITH:
-			return s.n >= p->text.n && memcmp(s.p + s.n - p->text.n, p->text.p, p->text.n) == 0;
-		case SL_OP_GLOB:
-			return sl_glob(p->text, s);
-		default:
-			return false;
-	}
+	return text.n >= affix.n && memcmp(end ? text.p + text.n - affix.n : text.p, affix.p, affix.n) == 0;
 }
 
 static void
-try_patterns(sl_matcher *m, const ids *patterns, sl_str s)
+find_affixes(sl_matcher *m, const affix_table *affixes, sl_str text, bool end)
 {
-	for (uint32_t i = 0; i < patterns->n; i++)
-	{
-		uint32_t id = patterns->v[i];
+	const value_table *table = &affixes->table;
+	size_t longest = text.n < affixes->longest ? text.n : affixes->longest;
+	uint64_t h = 0;
 
-		if (m->set_at[id] != m->epoch && pattern_true(m->set->predicates[id], s))
-			set_predicate(m, id);
+	for (size_t n = 1; n <= longest; n++)
+	{
+		h = sl_affix_step(h, text.p[end ? text.n - n : n - 1]);
+		if (!(affixes->lengths[n / 64] >> n % 64 & 1))
+			continue;
+		for (uint32_t at = sl_affix_slot(h, table->mask); table->slots[at]; at = (at + 1) & table->mask)
+		{
+			uint32_t id = table->slots[at] - 1;
+
+			if (m->set->predicates[id]->text.n == n && has_affix(text, m->set->predicates[id]->text, end))
+				set_predicate(m, id);
+		}
 	}
+	for (uint32_t i = 0; i < affixes->long_ones.n; i++)
+		if (has_affix(text, m->set->predicates[affixes->long_ones.v[i]]->text, end))
+			set_predicate(m, affixes->long_ones.v[i]);
+}
+
+typedef struct scan_context
+{
+	sl_matcher *m;
+	const scanner *s;
+} scan_context;
+
+static void
+found_part(void *arg, uint32_t pattern)
+{
+	const scan_context *c = arg;
+	const ids *owners = &c->s->owners[pattern];
+
+	for (uint32_t i = 0; i < owners->n; i++)
+		if (c->m->set->tests[owners->v[i]].exact)
+			set_predicate(c->m, owners->v[i]);
+		else
+			trigger(c->m, owners->v[i]);
+}
+
+static void
+scan(sl_matcher *m, const scanner *s, sl_str text)
+{
+	scan_context c = {m, s};
+
+	if (s->n)
+		sl_scan(s, m->hs, text, found_part, &c);
+}
+
+static void
+try_text(sl_matcher *m, const text_index *index, sl_str text)
+{
+	find_value(m, &index->equals, text);
+	find_affixes(m, &index->begins, text, false);
+	find_affixes(m, &index->ends, text, true);
+	if (text.n)
+		scan(m, &index->parts, text);
 }
 
 static bool
@@ -164,67 +317,79 @@ try_bounds(sl_matcher *m, const field *f, double x)
 }
 
 static void
-try_value(sl_matcher *m, const field *f, const sl_value *value, sl_arena *scratch)
+try_networks(sl_matcher *m, const field *f, sl_str text)
 {
-	sl_str text,
-		folded;
-	double number;
+	sl_address address;
 
-	if (f->exists)
-		set_predicate(m, f->exists - 1);
-	if (value->type == SL_NULL)
+	if (!sl_address_read(text, &address))
 		return;
-	if (f->not_null)
-		set_predicate(m, f->not_null - 1);
-	if (f->folded.n || f->cased.n || f->patterns.n || f->cased_patterns.n)
+	for (int bits = 0; bits <= 128; bits++)
 	{
-		text = sl_value_text(scratch, value);
-		if (f->folded.n || f->patterns.n)
+		sl_address network;
+
+		if (!(f->prefixes[bits / 32] >> bits % 32 & 1))
+			continue;
+		network = sl_network_of(&address, bits);
+		for (uint32_t at = (uint32_t) sl_network_hash(&network, bits) & f->networks.mask; f->networks.slots[at];
+			 at = (at + 1) & f->networks.mask)
 		{
-			folded = sl_fold(scratch, text);
-			find_value(m, &f->folded, folded);
-			try_patterns(m, &f->patterns, folded);
+			uint32_t id = f->networks.slots[at] - 1;
+			const sl_predicate *p = m->set->predicates[id];
+
+			if (p->how == bits && memcmp(p->network.bytes, network.bytes, 16) == 0)
+				set_predicate(m, id);
 		}
-		find_value(m, &f->cased, text);
-		try_patterns(m, &f->cased_patterns, text);
 	}
-	if ((f->bounds[0].n || f->bounds[1].n || f->bounds[2].n || f->bounds[3].n) &&
-		number_of(value, &number))
-		try_bounds(m, f, number);
 }
 
 static void
-try_keywords(sl_matcher *m, const sl_value *value, sl_arena *scratch)
+try_entry(sl_matcher *m, const field *f, entry *e)
 {
-	sl_str text,
-		folded;
+	double number;
 
-	if (value->type == SL_NULL)
+	for (uint32_t i = 0; i < f->present.n; i++)
+		trigger(m, f->present.v[i]);
+	if (e->value->type == SL_NULL)
 		return;
-	text = sl_value_text(scratch, value);
-	folded = sl_fold(scratch, text);
-	for (uint32_t i = 0; i < m->set->keywords.n; i++)
-	{
-		uint32_t id = m->set->keywords.v[i];
-		const sl_predicate *p = m->set->predicates[id];
+	if (f->text[0].any)
+		try_text(m, &f->text[0], folded_of(m, e));
+	if (f->text[1].any)
+		try_text(m, &f->text[1], text_of(m, e));
+	if (f->regexes.n)
+		scan(m, &f->regexes, text_of(m, e));
+	if (f->networks.n)
+		try_networks(m, f, text_of(m, e));
+	if ((f->bounds[0].n || f->bounds[1].n || f->bounds[2].n || f->bounds[3].n) &&
+		number_of(e->value, &number))
+		try_bounds(m, f, number);
+}
 
-		if (m->set_at[id] != m->epoch && pattern_true(p, p->cased ? text : folded))
-			set_predicate(m, id);
-	}
+/*
+ * f: the field that rules ask for, or NULL where only keywords matter.  What
+ * a record says is searched for those, not its times and numbers.
+ */
+static void
+try_value(sl_matcher *m, const field *f, const sl_value *value, bool keywords)
+{
+	if (f)
+		try_entry(m, f, add_entry(m, (uint32_t) (f - m->set->fields), value));
+	if (keywords && m->set->anywhere)
+		try_entry(m, &m->set->fields[m->set->anywhere - 1], add_entry(m, m->set->anywhere - 1, value));
 }
 
 /* A time, as records show it; which is its field + 1, or 0. */
 static void
-try_time(sl_matcher *m, uint32_t which, int64_t ns, sl_arena *scratch)
+try_time(sl_matcher *m, uint32_t which, int64_t ns)
 {
 	if (which && ns)
 	{
-		char *when = sl_alloc(scratch, 64);
-		sl_value value = {.type = SL_STRING};
+		char *when = sl_alloc(m->scratch, 64);
+		sl_value *value = sl_alloc0(m->scratch, sizeof(*value));
 
 		sl_format_timestamp(when, ns);
-		value.u.s = (sl_str){when, strlen(when)};
-		try_value(m, &m->set->fields[which - 1], &value, scratch);
+		value->type = SL_STRING;
+		value->u.s = (sl_str){when, strlen(when)};
+		try_value(m, &m->set->fields[which - 1], value, false);
 	}
 }
 
@@ -246,8 +411,48 @@ find_field(const sl_ruleset *set, sl_str name, bool resource)
 	return NULL;
 }
 
+/*
+ * A Windows event that was XML once: Sigma knows Event.EventData.Image as
+ * Image, Event.System.Provider.#attributes.Name as Provider_Name, a name with
+ * spaces without them, and what stands in UserData without its envelope.
+ */
+sl_str
+sl_event_field_name(sl_arena *arena, sl_str name)
+{
+	static const char *const sections[] = {"Event.EventData.", "Event.System.", "Event.UserData."};
+	static const char attributes[] = ".#attributes.";
+
+	for (int i = 0; i < 3; i++)
+	{
+		size_t n = strlen(sections[i]);
+		sl_str rest = {name.p + n, name.n - n};
+		const char *at;
+		char *out;
+
+		if (!sl_str_starts(name, sections[i]))
+			continue;
+		if (i == 2 && (at = memchr(rest.p, '.', rest.n)))
+			rest = (sl_str){at + 1, rest.n - (size_t) (at + 1 - rest.p)};
+		at = memmem(rest.p, rest.n, attributes, sizeof(attributes) - 1);
+		if (!at && !memchr(rest.p, ' ', rest.n))
+			return rest;
+		out = sl_alloc(arena, rest.n + 1);
+		n = 0;
+		for (const char *p = rest.p; p < rest.p + rest.n; p++)
+			if (p == at)
+			{
+				out[n++] = '_';
+				p += sizeof(attributes) - 2;
+			}
+			else if (*p != ' ')
+				out[n++] = *p;
+		return (sl_str){out, n};
+	}
+	return (sl_str){0};
+}
+
 static void
-try_fields(sl_matcher *m, const sl_fields *fields, bool resource, sl_arena *scratch)
+try_fields(sl_matcher *m, const sl_fields *fields, bool resource)
 {
 	for (uint32_t i = 0; i < fields->n; i++)
 	{
@@ -263,16 +468,178 @@ try_fields(sl_matcher *m, const sl_fields *fields, bool resource, sl_arena *scra
 			/* an object "resource" in plain JSON is asked for like a resource */
 			if (!f && m->set->any_resource && sl_str_starts(from->name, "resource."))
 				f = find_field(m->set, (sl_str){from->name.p + 9, from->name.n - 9}, true);
+			if (!f && from->name.n > 13 && memcmp(from->name.p, "Event.", 6) == 0)
+			{
+				sl_str name = sl_event_field_name(m->scratch, from->name);
+
+				f = name.p ? find_field(m->set, sl_field_name(name), false) : NULL;
+			}
 		}
-		if (f)
-			try_value(m, f, &from->value, scratch);
-		if (m->set->keywords.n)
-			try_keywords(m, &from->value, scratch);
+		if (f || m->set->anywhere)
+			try_value(m, f, &from->value, true);
+	}
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t) t.tv_sec * 1000000000 + (uint64_t) t.tv_nsec;
+}
+
+static bool
+regex_true(sl_matcher *m, uint32_t id, sl_str text)
+{
+	const sl_predicate *p = m->set->predicates[id];
+	uint64_t start = now_ns();
+	int result;
+
+	if (!m->regexes[id])
+	{
+		sl_error err;
+		size_t offset;
+
+		m->regexes[id] = sl_regex_compile(p->text, p->how, &err, &offset);
+		if (!m->regexes[id])
+			return false; /* out of memory: it did compile before */
+	}
+	result = pcre2_match(m->regexes[id], (PCRE2_SPTR) text.p, text.n, 0, PCRE2_NO_UTF_CHECK, m->match_data, m->match_context);
+	if (result < PCRE2_ERROR_NOMATCH)
+		m->costs[m->current].limited++;
+	m->costs[m->current].ns += now_ns() - start;
+	return result >= 0;
+}
+
+static bool
+compare(sl_op op, double x, double y)
+{
+	switch (op)
+	{
+		case SL_OP_LT:
+			return x < y;
+		case SL_OP_LTE:
+			return x <= y;
+		case SL_OP_GT:
+			return x > y;
+		case SL_OP_GTE:
+			return x >= y;
+		default:
+			return x == y;
 	}
 }
 
 static bool
-expr_true(const sl_matcher *m, uint32_t id)
+time_true(const sl_predicate *p, const sl_value *value)
+{
+	int64_t ns;
+	double number;
+	bool known = false;
+
+	if (value->type == SL_INT)
+		known = sl_epoch_timestamp_int(value->u.i, &ns);
+	else if (value->type == SL_DOUBLE)
+		known = sl_epoch_timestamp(value->u.d, &ns);
+	else if (value->type == SL_STRING)
+		known = sl_parse_timestamp(value->u.s, &ns) || (number_of(value, &number) && sl_epoch_timestamp(number, &ns));
+	return known && compare((sl_op) p->how, sl_time_part_of(ns, p->part), p->number);
+}
+
+static bool
+text_true(sl_op how, sl_str text, sl_str other)
+{
+	switch (how)
+	{
+		case SL_OP_CONTAINS:
+			return other.n == 0 || memmem(text.p, text.n, other.p, other.n) != NULL;
+		case SL_OP_STARTSWITH:
+			return has_affix(text, other, false);
+		case SL_OP_ENDSWITH:
+			return has_affix(text, other, true);
+		case SL_OP_GLOB:
+			return sl_glob(other, text);
+		default:
+			return sl_str_eq(text, other);
+	}
+}
+
+/* Is the value related to any of the field that the predicate refers to? */
+static bool
+reference_true(sl_matcher *m, uint32_t id, entry *e)
+{
+	const sl_predicate *p = m->set->predicates[id];
+	uint32_t other = m->set->tests[id].other;
+
+	if (m->field_at[other] != m->epoch)
+		return false;
+	for (uint32_t i = m->first[other]; i; i = m->entries[i - 1].next)
+	{
+		entry *o = &m->entries[i - 1];
+
+		if (o->value->type != SL_NULL &&
+			text_true((sl_op) p->how, p->cased ? text_of(m, e) : folded_of(m, e), p->cased ? text_of(m, o) : folded_of(m, o)))
+			return true;
+	}
+	return false;
+}
+
+/* Is a predicate true of one value? */
+static bool
+entry_true(sl_matcher *m, uint32_t id, entry *e)
+{
+	const sl_predicate *p = m->set->predicates[id];
+	sl_address address;
+	double number;
+
+	if (p->op == SL_OP_EXISTS || e->value->type == SL_NULL)
+		return p->op == SL_OP_EXISTS;
+	switch (p->op)
+	{
+		case SL_OP_LT:
+		case SL_OP_LTE:
+		case SL_OP_GT:
+		case SL_OP_GTE:
+			return number_of(e->value, &number) && compare(p->op, number, p->number);
+		case SL_OP_NOT_NULL:
+			return true;
+		case SL_OP_REGEX:
+			return regex_true(m, id, text_of(m, e));
+		case SL_OP_CIDR:
+			if (!sl_address_read(text_of(m, e), &address))
+				return false;
+			address = sl_network_of(&address, p->how);
+			return memcmp(address.bytes, p->network.bytes, 16) == 0;
+		case SL_OP_FIELDREF:
+			return reference_true(m, id, e);
+		case SL_OP_TIME_PART:
+			return time_true(p, e->value);
+		default:
+			return text_true(p->op, p->cased ? text_of(m, e) : folded_of(m, e), p->text);
+	}
+}
+
+bool
+sl_matcher_predicate(sl_matcher *m, uint32_t id)
+{
+	const test *t = &m->set->tests[id];
+
+	if (m->true_at[id] == m->epoch)
+		return true;
+	if (t->exact || m->false_at[id] == m->epoch || m->field_at[t->field] != m->epoch)
+		return false;
+	for (uint32_t i = m->first[t->field]; i; i = m->entries[i - 1].next)
+		if (entry_true(m, id, &m->entries[i - 1]))
+		{
+			m->true_at[id] = m->epoch;
+			return true;
+		}
+	m->false_at[id] = m->epoch;
+	return false;
+}
+
+static bool
+expr_true(sl_matcher *m, uint32_t id)
 {
 	const expr *e = &m->set->exprs[id];
 	const uint32_t *children = m->set->children.v + e->first;
@@ -280,7 +647,7 @@ expr_true(const sl_matcher *m, uint32_t id)
 	switch (e->kind)
 	{
 		case SL_EXPR_PREDICATE:
-			return m->set_at[e->predicate] == m->epoch;
+			return sl_matcher_predicate(m, e->predicate);
 		case SL_EXPR_NOT:
 			return !expr_true(m, children[0]);
 		case SL_EXPR_AND:
@@ -306,46 +673,72 @@ ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void
+begin(sl_matcher *m, sl_arena *scratch)
+{
+	if (++m->epoch == 0)
+	{
+		/* the number has come round: forget all marks */
+		memset(m->true_at, 0, m->set->n_predicates * sizeof(uint32_t));
+		memset(m->false_at, 0, m->set->n_predicates * sizeof(uint32_t));
+		memset(m->field_at, 0, m->set->n_fields * sizeof(uint32_t));
+		memset(m->seen_at, 0, m->set->n_rules * sizeof(uint32_t));
+		m->epoch = 1;
+	}
+	m->scratch = scratch;
+	m->n_candidates = 0;
+	m->entries = NULL;
+	m->n_entries = m->cap_entries = 0;
+}
+
+/* Looks at one rule, and keeps account of it. */
+static bool
+look_at(sl_matcher *m, uint32_t rule)
+{
+	sl_rule_cost *cost = &m->costs[rule];
+	bool timed = m->epoch % SAMPLE == 0;
+	uint64_t start = timed ? now_ns() : 0,
+			 before = cost->ns;
+	bool result;
+
+	m->current = rule;
+	result = expr_true(m, m->set->roots[rule]);
+	cost->evaluations++;
+	cost->matches += result;
+	/* regular expressions were accounted for already */
+	if (timed)
+		cost->ns = before + (now_ns() - start - (cost->ns - before)) * SAMPLE + (cost->ns - before);
+	return result;
+}
+
 size_t
 sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32_t **rules)
 {
 	const sl_ruleset *set = m->set;
 	size_t n = 0;
 
-	if (++m->epoch == 0)
-	{
-		/* the number has come round: forget all marks */
-		memset(m->set_at, 0, set->n_predicates * sizeof(uint32_t));
-		memset(m->seen_at, 0, set->n_rules * sizeof(uint32_t));
-		m->epoch = 1;
-	}
-	m->n_candidates = 0;
+	begin(m, scratch);
 	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
-		if (record->text[i].p && (set->known[i] || set->keywords.n))
+		if (record->text[i].p && (set->known[i] || set->anywhere))
 		{
-			sl_value value = {.type = SL_STRING, .u.s = record->text[i]};
-
-			if (set->known[i])
-				try_value(m, &set->fields[set->known[i] - 1], &value, scratch);
-			if (set->keywords.n)
-				try_keywords(m, &value, scratch);
+			m->known[i] = (sl_value){.type = SL_STRING, .u.s = record->text[i]};
+			try_value(m, set->known[i] ? &set->fields[set->known[i] - 1] : NULL, &m->known[i], true);
 		}
-	if (set->severity && record->severity)
+	if (record->severity && set->severity)
 	{
-		sl_value value = {.type = SL_INT, .u.i = record->severity};
-
-		try_value(m, &set->fields[set->severity - 1], &value, scratch);
+		m->severity = (sl_value){.type = SL_INT, .u.i = record->severity};
+		try_value(m, &set->fields[set->severity - 1], &m->severity, false);
 	}
-	try_time(m, set->timestamp, record->timestamp, scratch);
-	try_time(m, set->observed, record->observed, scratch);
-	try_fields(m, &record->attributes, false, scratch);
-	if (record->resource && (set->any_resource || set->keywords.n))
-		try_fields(m, &record->resource->fields, true, scratch);
+	try_time(m, set->timestamp, record->timestamp);
+	try_time(m, set->observed, record->observed);
+	try_fields(m, &record->attributes, false);
+	if (record->resource && (set->any_resource || set->anywhere))
+		try_fields(m, &record->resource->fields, true);
 	for (uint32_t i = 0; i < set->always.n; i++)
 		add_candidate(m, set->always.v[i]);
 
 	for (size_t i = 0; i < m->n_candidates; i++)
-		if (expr_true(m, set->roots[m->candidates[i]]))
+		if (look_at(m, m->candidates[i]))
 			m->matches[n++] = m->candidates[i];
 	if (n > 1)
 		qsort(m->matches, n, sizeof(uint32_t), ascending);

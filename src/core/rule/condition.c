@@ -7,7 +7,7 @@
  *		not   := "not" not | item
  *		item  := "(" or ")" | ("1" | "any" | "all") "of" ("them" | pattern) | selection
  */
-#include "rule.h"
+#include "reader.h"
 #include "../utf8.h"
 
 #include <ctype.h>

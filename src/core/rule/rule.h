@@ -27,8 +27,12 @@ extern "C"
 		SL_OP_LTE,
 		SL_OP_GT,
 		SL_OP_GTE,
-		SL_OP_EXISTS,  /* present, even if null */
-		SL_OP_NOT_NULL /* present and not null */
+		SL_OP_EXISTS,	/* present, even if null */
+		SL_OP_NOT_NULL, /* present and not null */
+		SL_OP_REGEX,	/* PCRE2 finds it in the value */
+		SL_OP_CIDR,		/* the value is an address within a network */
+		SL_OP_FIELDREF, /* compares with another field of the record */
+		SL_OP_TIME_PART /* compares a part of the time that the value is */
 	} sl_op;
 
 	extern const char *const sl_op_name[];
@@ -37,14 +41,40 @@ extern "C"
 #define SL_ANY_RUN '\xFE'
 #define SL_ANY_ONE '\xFF'
 
+	typedef enum sl_time_part
+	{
+		SL_MINUTE,
+		SL_HOUR,
+		SL_DAY,
+		SL_WEEK, /* of ISO 8601 */
+		SL_MONTH,
+		SL_YEAR
+	} sl_time_part;
+
+	extern const char *const sl_time_part_name[];
+
+/* Flags of SL_OP_REGEX. */
+#define SL_REGEX_IGNORE_CASE 1
+#define SL_REGEX_MULTILINE 2
+#define SL_REGEX_DOTALL 4
+
+	typedef struct sl_address
+	{
+		uint8_t bytes[16]; /* of IPv6; IPv4 as ::ffff:a.b.c.d */
+	} sl_address;
+
 	typedef struct sl_predicate
 	{
 		sl_op op;
 		bool cased;
-		bool keyword;  /* of any field: the whole record is searched */
-		sl_str field;  /* as the rule writes it */
-		sl_str text;   /* folded unless cased */
-		double number; /* bound of SL_OP_LT … SL_OP_GTE */
+		bool keyword;	   /* of any field: the whole record is searched */
+		uint8_t how;	   /* SL_OP_FIELDREF, _TIME_PART: the comparison, an sl_op;
+						   * SL_OP_REGEX: flags; SL_OP_CIDR: bits of the prefix */
+		sl_time_part part; /* SL_OP_TIME_PART */
+		sl_str field;	   /* as the rule writes it */
+		sl_str text;	   /* folded unless cased; the expression; the other field */
+		double number;	   /* bound of SL_OP_LT … SL_OP_GTE, value of a time's part */
+		sl_address network;
 	} sl_predicate;
 
 	typedef enum sl_expr_kind
@@ -60,6 +90,7 @@ extern "C"
 	struct sl_expr
 	{
 		sl_expr_kind kind;
+		sl_str name; /* "selection disk", where it is one */
 		sl_predicate *predicate;
 		sl_expr **children;
 		size_t n;
@@ -79,8 +110,45 @@ extern "C"
 	extern const char *const sl_severity_name[];
 	extern bool sl_severity_from_name(sl_str name, sl_severity *severity);
 
+	/*
+ * What rules mean beyond their own text: log sources and placeholders, which
+ * the user may extend (definitions.c).
+ */
+	typedef struct sl_definitions sl_definitions;
+
+	extern sl_definitions *sl_definitions_new(sl_arena *arena);
+
+	/* The rows that are built in. */
+	extern void sl_definitions_add_builtin(sl_definitions *definitions);
+
+	/*
+ * A row of the log source table: rules whose log source has each of its
+ * columns (p == NULL: any) are narrowed by a selection, given as JSON.
+ */
+	extern bool sl_definitions_add_logsource(sl_definitions *definitions, sl_str category,
+											 sl_str product, sl_str service, sl_str detection, sl_error *err);
+
+	/* Values (a scalar or a list of them) that a placeholder stands for. */
+	extern bool sl_definitions_add_placeholder(sl_definitions *definitions, sl_str name,
+											   const sl_node *values, sl_error *err);
+
+	/* The values of a placeholder, a scalar or a list; NULL where it isn't defined. */
+	extern const sl_node *sl_definitions_placeholder(const sl_definitions *definitions, sl_str name);
+
+	typedef enum sl_rule_kind
+	{
+		SL_DETECTION,
+		SL_CORRELATION,
+		SL_FILTER
+	} sl_rule_kind;
+
+	extern const char *const sl_rule_kind_name[];
+
+	typedef struct sl_correlation sl_correlation; /* correlation.h */
+
 	typedef struct sl_rule
 	{
+		sl_rule_kind kind;
 		sl_str name; /* Sigma's name, else its title */
 		sl_str id;	 /* a UUID in lower case; p == NULL where missing */
 		sl_str title;
@@ -89,19 +157,37 @@ extern "C"
 		sl_str message;	   /* stacklens.message; p == NULL where missing */
 		sl_str *group_by;  /* stacklens.suppress.by, else service */
 		size_t n_group_by;
-		sl_node *labels;  /* stacklens.labels, or NULL */
-		sl_str logsource; /* "category/product/service" as given, or p == NULL */
-		sl_expr *condition;
-		sl_node *definition; /* the rule as Sigma, short forms spelled out */
+		sl_str labels;			/* stacklens.labels, as a JSON object */
+		sl_str logsource;		/* "category/product/service" as given, or p == NULL */
+		bool logsource_unknown; /* no row says what it means */
+		sl_expr *condition;		/* with the log source's; of a filter, its own */
+		sl_str *targets;		/* of a filter: ids or names of rules */
+		size_t n_targets;
+		sl_correlation *correlation;
+		int64_t resolve_after; /* ns; 0 = never by itself */
+
+		/* as the set's owner knows it; the reader leaves them empty */
+		sl_str stored_name;
+
+		/* by linking */
+		uint32_t *target_index; /* of a filter: its targets in the set */
+		bool broken;			/* names rules that aren't there: left out */
+		bool alerts;			/* raises alerts of its own */
+		sl_node *definition;	/* the rule as Sigma, short forms spelled out */
 	} sl_rule;
 
 /* Limits on one rule. */
 #define SL_RULE_MAX_PREDICATES 50000
+#define SL_FILTER_MAX_RULES 10000
 #define SL_CONDITION_MAX_DEPTH 100
 #define SL_CONDITION_MAX_WEIGHT 200000 /* what its conditions come to, written out */
 
-	/* Checks a document and reads the rule that it is. */
-	extern sl_rule *sl_rule_read(sl_node *document, sl_arena *arena, sl_error *err);
+	/*
+ * Checks a document and reads the rule that it is.  Without definitions no
+ * log source means anything and no placeholder is defined.
+ */
+	extern sl_rule *sl_rule_read(sl_node *document, const sl_definitions *definitions,
+								 sl_arena *arena, sl_error *err);
 
 	/*
  * Spreads a document into the rules that it holds: itself, the items of a
@@ -109,30 +195,41 @@ extern "C"
  */
 	extern void sl_rule_documents(sl_node *document, sl_arena *arena, sl_documents *rules);
 
-	/* The condition's grammar (condition.c); selections is the detection map. */
-	typedef struct sl_selections
-	{
-		sl_str *names;
-		sl_expr **exprs;
-		size_t n;
-		size_t weight; /* of all that the rule's conditions name so far */
-	} sl_selections;
-
-	extern sl_expr *sl_condition_read(const sl_node *node, sl_selections *selections,
-									  sl_arena *arena, sl_error *err);
-
-	extern sl_expr *sl_expr_new(sl_arena *arena, sl_expr_kind kind);
-	extern void sl_expr_add(sl_arena *arena, sl_expr *parent, sl_expr *child);
-
 	/*
- * A Sigma string to what it asks: escapes taken away, wildcards classified
- * (value.c).  add_before and add_after are the modifiers' wildcards.
+ * Finds what correlations and filters name, among n rules; reports what is
+ * wrong with a rule and marks it broken.
  */
-	extern void sl_pattern_read(sl_arena *arena, sl_str written, bool add_before, bool add_after,
-								bool cased, sl_predicate *out);
+	extern void sl_rules_link(sl_rule **rules, size_t n, sl_arena *arena,
+							  void (*report)(void *arg, sl_rule *rule, const sl_error *err), void *arg);
 
 	/* Does a glob match the whole of s?  Both folded, or neither. */
 	extern bool sl_glob(sl_str glob, sl_str s);
+
+	/* An address from its text; "10.0.0.0/8" to a network (bits: of 128). */
+	extern bool sl_address_read(sl_str s, sl_address *address);
+	extern bool sl_network_read(sl_str s, sl_address *network, int *bits);
+
+	/* One part of a time in UTC. */
+	extern int sl_time_part_of(int64_t ns, sl_time_part part);
+
+	/*
+ * A regular expression compiled (regex.c).  NULL with the error set, whose
+ * message is the engine's; *offset gets where in the expression.
+ */
+	extern struct pcre2_real_code_8 *sl_regex_compile(sl_str expression, unsigned flags,
+													  sl_error *err, size_t *offset);
+
+	/*
+ * Literals of which one, folded, stands in every folded text in which the
+ * expression is found; at most SL_REGEX_LITERALS.  0: none are known.
+ */
+#define SL_REGEX_LITERALS 16
+	extern size_t sl_regex_literals(sl_arena *arena, sl_str expression, sl_str *out);
+
+	extern void sl_regex_free(struct pcre2_real_code_8 *code);
+
+	/* What a predicate expects, in words: "\"x\"", "hour gte 22". */
+	extern void sl_predicate_describe(sl_buf *out, const sl_predicate *predicate);
 
 #ifdef __cplusplus
 }
