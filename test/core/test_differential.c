@@ -395,12 +395,13 @@ static const char *const numbers[] = {"0", "1", "5", "5.0", "5.5", "-1", "17", "
 static const char *const expressions[] = {
 	"^\\d+$", "\\w\\s\\w", "^.$", "^..$", "a.b", "a.*b", "^a", "b$", "^a$", "^a|b$", "[a-c]+k", "[^a]", "a{2,3}", "(a|b)*k",
 	"\\n", ".+?b", "(?s)a.b", "(?m)^a$", "(?i)K", "k", "S", "\\x{212A}", "a(?!b)", "(?<=a)b", "\\\\", "\\S\\\\", "\\bk\\b",
-	"^[A-Z]+$", "[[:punct:]]", "\xC3\xA4", "(?:\xC3\x84|s)", "^$", "a?", "\\*|\\?", "true", "^-?[0-9.]+$", "\\Aa\\z"};
+	"^[A-Z]+$", "[[:punct:]]", "\xC3\xA4", "(?:\xC3\x84|s)", "^$", "a?", "\\*|\\?", "true", "^-?[0-9.]+$", "\\Aa\\z", "a.b", "a.+b", "^a.b", "a.b$",
+	"(?m)^b", "a$"};
 
 static void
 add_expression(sl_buf *out)
 {
-	static const char *const around[][2] = {{"^", ""}, {"", "$"}, {"^", "$"}, {"(?i)", ""}, {"", ".*"}, {".", ""}, {"", "|k"}, {"(", ")+"}};
+	static const char *const around[][2] = {{"^", ""}, {"", "$"}, {"^", "$"}, {"(?i)", ""}, {"", ".*"}, {".", ""}, {"", "|k"}, {"(", ")+"}, {"(?m)^", ""}, {"(?m)", "$"}, {"a.", ""}, {"", ".+b"}};
 	int k;
 
 	if (rarely(2))
@@ -882,7 +883,7 @@ random_text(sl_arena *arena)
 static sl_value
 random_lines(sl_arena *arena)
 {
-	static const char *const ends[] = {"\n", "\n", "", "\r\n", "a", "b\na"};
+	static const char *const ends[] = {"\n", "\n", "", "\r\n", "a", "b\na", "a\nb", "a\n\nb"};
 	sl_buf out = new_text(arena);
 
 	for (int n = 1 + below(3); n > 0; n--)
