@@ -12,7 +12,7 @@
  */
 #include "worker.h"
 
-#include "alert/alert.h"
+#include "alert/correlation.h"
 #include "source/source.h"
 
 #include "utils/memutils.h"
@@ -67,7 +67,7 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 }
 
 static size_t
-judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
+judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches, sl_correlations *correlations)
 {
 	size_t total = 0;
 
@@ -81,6 +81,8 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches)
 		for (size_t k = 0; k < n; k++)
 			if (sl_ruleset_rule(rules->set, found[k])->alerts)
 				sl_matches_add(matches, found[k], &batch->records.v[i]);
+		if (n > 0)
+			sl_correlations_add(correlations, &batch->records.v[i], found, n);
 		if (sl_debug != SL_DEBUG_OFF)
 			explain(rules, &batch->records.v[i], found, n);
 		total += n;
@@ -94,8 +96,10 @@ evaluate(sl_batch *batch, int wait_ms)
 {
 	sl_rules *rules;
 	sl_matches *matches;
+	sl_correlations *correlations;
 	size_t found;
 	bool effects,
+		pending,
 		stored;
 
 	sl_begin();
@@ -109,11 +113,15 @@ evaluate(sl_batch *batch, int wait_ms)
 	sl_worker_status("%s", "");
 	source->take(source, batch);
 	matches = sl_matches_new(&effects_arena, rules);
-	found = judge(rules, batch, matches);
-	effects = found > 0 || batch->n_dead > 0;
+	correlations = sl_correlations_new(&effects_arena, rules, matches);
+	found = judge(rules, batch, matches, correlations);
+	pending = sl_correlations_pending(correlations, batch->watermark);
+	effects = found > 0 || batch->n_dead > 0 || pending;
 	stored = source->settle(source, batch, effects);
 	if (batch->n_dead > 0)
 		sl_dead_letters_store(batch);
+	if (pending)
+		sl_correlations_store(correlations);
 	sl_matches_store(matches);
 	if (effects)
 		sl_commit();

@@ -73,6 +73,7 @@ static int
 step(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool more;
 
 	settle_term();
 	publish_wanted();
@@ -86,7 +87,11 @@ step(void)
 		sl_commit();
 		kept_order_at = now;
 	}
-	return 60000;
+	/* in small steps, so that no lock is held for long */
+	sl_begin();
+	more = sl_execute("SELECT FROM stacklens_internal.expire_correlations(10000) n WHERE n = 10000", false) > 0;
+	sl_commit();
+	return more ? 10 : 60000;
 }
 
 void

@@ -505,7 +505,8 @@ CREATE TABLE stacklens_internal.inbox_position (
 	exhausted boolean NOT NULL,
 	records bigint NOT NULL DEFAULT 0,
 	updated_at timestamptz NOT NULL DEFAULT now(),
-	revision bigint NOT NULL DEFAULT 0
+	revision bigint NOT NULL DEFAULT 0,
+	watermark bigint			-- event time, ns since 1970
 ) WITH (fillfactor = 50);
 INSERT INTO stacklens_internal.inbox_position VALUES (pg_current_snapshot(), pg_current_snapshot(), '0', 0, true);
 
@@ -556,6 +557,7 @@ CREATE TABLE stacklens_internal.positions (
 	high_watermark bigint,
 	owner text,
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	watermark bigint,			-- event time, ns since 1970
 	PRIMARY KEY (source, topic, partition)
 ) WITH (fillfactor = 50);
 
@@ -662,6 +664,60 @@ COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic 
 CREATE VIEW stacklens.gaps AS
 	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason FROM stacklens_internal.gaps g;
 COMMENT ON VIEW stacklens.gaps IS 'What a source could not read, because Kafka had it no longer: offsets from (inclusive) and to (exclusive)';
+
+-- Correlations -----------------------------------------------------------------
+-- A row for each group of each correlation, small and without an index on what
+-- changes; events that don't fit stand in chunks that seldom do.  Times are
+-- event time, in ns since 1970.
+
+CREATE TABLE stacklens_internal.correlation_states (
+	rule_key uuid NOT NULL,		-- a hash of the definition: another one begins anew
+	group_key uuid NOT NULL,
+	rule_id uuid NOT NULL,
+	group_values text NOT NULL,
+	state bytea,
+	due bigint,					-- at this watermark there is something to do
+	expires bigint,				-- at this one it is as if it had never been
+	PRIMARY KEY (rule_key, group_key)
+) WITH (fillfactor = 50);
+ALTER TABLE stacklens_internal.correlation_states ALTER state SET STORAGE PLAIN;
+CREATE INDEX correlation_states_due ON stacklens_internal.correlation_states (due) WHERE due IS NOT NULL;
+CREATE TABLE stacklens_internal.correlation_chunks (
+	rule_key uuid NOT NULL,
+	group_key uuid NOT NULL,
+	number int NOT NULL,
+	events bytea NOT NULL,
+	PRIMARY KEY (rule_key, group_key, number)
+);
+ALTER TABLE stacklens_internal.correlation_chunks ALTER events SET STORAGE PLAIN;
+
+-- How far all sources have come: by the clock where nothing waits to be judged.
+CREATE FUNCTION stacklens_internal.horizon() RETURNS bigint LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT (extract(epoch FROM now()) * 1000000000)::bigint - 60000000000 AS ns
+	UNION ALL SELECT i.watermark FROM stacklens_internal.inbox_position i WHERE i.watermark IS NOT NULL AND NOT i.exhausted
+	UNION ALL SELECT p.watermark FROM stacklens_internal.positions p WHERE p.watermark IS NOT NULL AND p.high_watermark > p.next_offset
+	ORDER BY ns LIMIT 1;
+END;
+
+-- Forgets groups whose events no window can reach any more; gives how many.
+CREATE FUNCTION stacklens_internal.expire_correlations(most int) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n bigint;
+BEGIN
+	WITH old AS (
+		SELECT s.rule_key, s.group_key FROM stacklens_internal.correlation_states s
+		WHERE s.expires < stacklens_internal.horizon() LIMIT most FOR UPDATE SKIP LOCKED
+	), chunks AS (
+		DELETE FROM stacklens_internal.correlation_chunks c USING old o WHERE c.rule_key = o.rule_key AND c.group_key = o.group_key
+	)
+	DELETE FROM stacklens_internal.correlation_states s USING old o WHERE s.rule_key = o.rule_key AND s.group_key = o.group_key;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
 
 -- Alerts ---------------------------------------------------------------------
 -- What operators change and what evaluators count are different rows, so that

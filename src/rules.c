@@ -441,6 +441,26 @@ sl_rules_current(void)
 	return &rules;
 }
 
+/* States of correlations that are gone, or count something else now. */
+static void
+forget_states(const sl_ruleset *set)
+{
+	Datum *keys = palloc((sl_ruleset_size(set) + 1) * sizeof(Datum));
+	int n = 0;
+	Oid types[1] = {UUIDARRAYOID};
+	Datum values[1];
+
+	for (size_t i = 0; i < sl_ruleset_size(set); i++)
+		if (sl_ruleset_rule(set, i)->correlation)
+			keys[n++] = UUIDPGetDatum((pg_uuid_t *) sl_ruleset_rule(set, i)->correlation->key);
+	values[0] = PointerGetDatum(construct_array(keys, n, UUIDOID, 16, false, TYPALIGN_CHAR));
+	if (SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_states WHERE rule_key <> ALL ($1)", 1, types, values,
+							  NULL, false, 0) != SPI_OK_DELETE ||
+		SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_chunks WHERE rule_key <> ALL ($1)", 1, types, values,
+							  NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget correlation states");
+}
+
 void
 sl_rules_publish(void)
 {
@@ -459,8 +479,11 @@ sl_rules_publish(void)
 	arena.limit = 0;
 	if (!load_image(version, &arena))
 	{
+		sl_ruleset *set;
+
 		sl_arena_reset(&arena);
-		image = sl_ruleset_save(compile(&arena, &out), &arena);
+		set = compile(&arena, &out);
+		image = sl_ruleset_save(set, &arena);
 		bytes = palloc_extended(image.n + VARHDRSZ, MCXT_ALLOC_HUGE);
 		SET_VARSIZE(bytes, image.n + VARHDRSZ);
 		memcpy(VARDATA(bytes), image.p, image.n);
@@ -474,6 +497,7 @@ sl_rules_publish(void)
 								  " WHERE r.error IS DISTINCT FROM $1::pg_catalog.jsonb ->> r.id::text",
 								  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "could not note the rules that are left out");
+		forget_states(set);
 		sl_wake_at_commit(SL_EVALUATOR);
 	}
 	sl_arena_reset(&arena);

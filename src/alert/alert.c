@@ -34,6 +34,7 @@ typedef struct group
 	sl_str *values;						  /* p == NULL where missing */
 	const sl_record *records[SL_SAMPLES]; /* the first ones */
 	int64 times[SL_SAMPLES];
+	int n_records;
 	int64 count;
 	int64 first_seen;
 	int64 last_seen;
@@ -63,18 +64,14 @@ sl_matches_new(sl_arena *arena, const sl_rules *rules)
 }
 
 static group *
-find_group(sl_matches *m, uint32_t rule, const sl_record *record)
+find_group(sl_matches *m, uint32_t rule, sl_str *values)
 {
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, rule);
-	sl_str *values = sl_alloc(m->arena, (r->n_group_by + 1) * sizeof(sl_str));
 	uint64_t hash = rule;
 	group *g;
 
 	for (size_t i = 0; i < r->n_group_by; i++)
-	{
-		values[i] = sl_record_text(m->arena, record, r->group_by[i]);
 		hash = XXH3_64bits_withSeed(values[i].p, values[i].n, hash + (values[i].p != NULL));
-	}
 	for (g = m->slots[hash % SLOTS]; g; g = g->next)
 	{
 		bool same = g->rule == rule;
@@ -105,21 +102,31 @@ find_group(sl_matches *m, uint32_t rule, const sl_record *record)
 }
 
 void
-sl_matches_add(sl_matches *m, uint32_t rule, const sl_record *record)
+sl_matches_add_group(sl_matches *m, uint32_t rule, sl_str *values, const sl_record *record, int64 at)
 {
-	group *g = find_group(m, rule, record);
-	int64 at = record->timestamp ? record->timestamp : record->observed;
+	group *g = find_group(m, rule, values);
 
-	if (g->count < SL_SAMPLES)
+	if (record && g->n_records < SL_SAMPLES)
 	{
-		g->records[g->count] = record;
-		g->times[g->count] = at;
+		g->records[g->n_records] = record;
+		g->times[g->n_records++] = at;
 	}
 	if (g->count == 0 || at < g->first_seen)
 		g->first_seen = at;
 	if (g->count == 0 || at > g->last_seen)
 		g->last_seen = at;
 	g->count++;
+}
+
+void
+sl_matches_add(sl_matches *m, uint32_t rule, const sl_record *record)
+{
+	const sl_rule *r = sl_ruleset_rule(m->rules->set, rule);
+	sl_str *values = sl_alloc(m->arena, (r->n_group_by + 1) * sizeof(sl_str));
+
+	for (size_t i = 0; i < r->n_group_by; i++)
+		values[i] = sl_record_text(m->arena, record, r->group_by[i]);
+	sl_matches_add_group(m, rule, values, record, record->timestamp ? record->timestamp : record->observed);
 }
 
 static void
@@ -129,32 +136,40 @@ hash_update(pg_cryptohash_ctx *hash, const void *p, size_t n)
 		elog(ERROR, "could not compute a fingerprint");
 }
 
-static void
-set_fingerprint(const sl_matches *m, group *g)
+void
+sl_group_key(const sl_rule *rule, const sl_str *values, unsigned char *key)
 {
-	static const char digits[] = "0123456789abcdef";
-	const sl_rule *r = sl_ruleset_rule(m->rules->set, g->rule);
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	uint8 sum[PG_SHA256_DIGEST_LENGTH];
 
 	if (!hash || pg_cryptohash_init(hash) < 0)
 		elog(ERROR, "could not compute a fingerprint");
-	hash_update(hash, r->id.p, 36);
-	for (size_t i = 0; i < r->n_group_by; i++)
+	hash_update(hash, rule->id.p, 36);
+	for (size_t i = 0; i < rule->n_group_by; i++)
 	{
 		/* the length keeps neighbours apart, and an empty text from a missing one */
-		int64 n = g->values[i].p ? (int64) g->values[i].n : -1;
+		int64 n = values[i].p ? (int64) values[i].n : -1;
 
 		hash_update(hash, &n, sizeof(n));
-		hash_update(hash, g->values[i].p, g->values[i].n);
+		hash_update(hash, values[i].p, values[i].n);
 	}
 	if (pg_cryptohash_final(hash, sum, sizeof(sum)) < 0)
 		elog(ERROR, "could not compute a fingerprint");
 	pg_cryptohash_free(hash);
+	memcpy(key, sum, 16);
+}
+
+static void
+set_fingerprint(const sl_matches *m, group *g)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char key[16];
+
+	sl_group_key(sl_ruleset_rule(m->rules->set, g->rule), g->values, key);
 	for (int i = 0; i < 16; i++)
 	{
-		g->fingerprint[2 * i] = digits[sum[i] >> 4];
-		g->fingerprint[2 * i + 1] = digits[sum[i] & 15];
+		g->fingerprint[2 * i] = digits[key[i] >> 4];
+		g->fingerprint[2 * i + 1] = digits[key[i] & 15];
 	}
 }
 
@@ -227,10 +242,11 @@ static void
 put_group(const sl_matches *m, const group *g, sl_buf *out)
 {
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, g->rule);
-	const sl_record *first = g->records[0];
-	sl_str message = r->message.p				 ? r->message
-					 : first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE]
-												 : r->title;
+	const sl_record *first = g->n_records ? g->records[0] : NULL;
+	/* one record tells a detection's story, but not a correlation's */
+	sl_str message = r->message.p														? r->message
+					 : r->kind == SL_DETECTION && first && first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE]
+																						: r->title;
 
 	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%.36s\",\"severity\":\"%s\",\"n\":%lld,",
 				  g->fingerprint, g->nth, r->id.p, sl_severity_name[r->severity], (long long) g->count);
@@ -243,7 +259,7 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	sl_buf_json_string(out, r->issue_code);
 	sl_buf_puts(out, ",\"message\":");
 	sl_buf_json_string(out, cut(out->arena, message, MESSAGE_MAX));
-	if (first->text[SL_SERVICE].p)
+	if (first && first->text[SL_SERVICE].p)
 	{
 		sl_buf_puts(out, ",\"service\":");
 		sl_buf_json_string(out, cut(out->arena, first->text[SL_SERVICE], MESSAGE_MAX));
@@ -263,7 +279,7 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 			sl_buf_puts(out, "null");
 	}
 	sl_buf_puts(out, "},\"samples\":[");
-	for (int i = 0; i < Min(g->count, SL_SAMPLES); i++)
+	for (int i = 0; i < g->n_records; i++)
 	{
 		if (i > 0)
 			sl_buf_putc(out, ',');

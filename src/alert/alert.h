@@ -20,6 +20,15 @@ extern sl_matches *sl_matches_new(sl_arena *arena, const sl_rules *rules);
  */
 extern void sl_matches_add(sl_matches *matches, uint32_t rule, const sl_record *record);
 
+/*
+ * The same for a correlation that fired, whose group's values are given; the
+ * record is the one that it fired with, or NULL.
+ */
+extern void sl_matches_add_group(sl_matches *matches, uint32_t rule, sl_str *values, const sl_record *record, int64 at);
+
+/* 16 bytes that tell a rule's groups apart: SHA-256 over its id and the values. */
+extern void sl_group_key(const sl_rule *rule, const sl_str *values, unsigned char *key);
+
 /* Writes them, in order of fingerprint; within the batch's transaction. */
 extern void sl_matches_store(sl_matches *matches);
 

@@ -555,6 +555,38 @@ double_text(sl_arena *arena, double d)
 	return s;
 }
 
+bool
+sl_value_number(const sl_value *value, double *number)
+{
+	char digits[64];
+	char *end;
+	sl_str s;
+
+	switch (value->type)
+	{
+		case SL_INT:
+			*number = (double) value->u.i;
+			return true;
+		case SL_DOUBLE:
+			*number = value->u.d;
+			return *number == *number;
+		case SL_STRING:
+			s = value->u.s;
+			if (s.n == 0 || s.n >= sizeof(digits) ||
+				!((s.p[0] >= '0' && s.p[0] <= '9') || s.p[0] == '-' || s.p[0] == '+' || s.p[0] == '.'))
+				return false;
+			memcpy(digits, s.p, s.n);
+			digits[s.n] = '\0';
+			/* strtod would take 0x10, inf and nan, which are no numbers of Sigma's */
+			if (strspn(digits, "0123456789+-.eE") != s.n)
+				return false;
+			*number = strtod(digits, &end);
+			return *end == '\0';
+		default:
+			return false;
+	}
+}
+
 sl_str
 sl_value_text(sl_arena *arena, const sl_value *value)
 {

@@ -86,6 +86,7 @@ extern "C"
 		int64_t observed;  /* ns since 1970; 0 = none */
 		int severity;	   /* 1-24; 0 = none */
 		uint32_t notes;
+		int64_t watermark; /* ns: how far its source had come with it; for correlations */
 		sl_str text[SL_KNOWN_TEXTS]; /* p == NULL where missing */
 		sl_fields attributes;
 		sl_resource *resource; /* NULL, or shared by a message's records */
@@ -148,6 +149,9 @@ extern "C"
 	/* Epoch seconds, ms, us or ns, told apart by their size, to ns. */
 	extern bool sl_epoch_timestamp(double value, int64_t *ns);
 	extern bool sl_epoch_timestamp_int(int64_t value, int64_t *ns);
+
+	/* The number that a value is: text counts where it is a decimal number. */
+	extern bool sl_value_number(const sl_value *value, double *number);
 
 	/* The text of a scalar as a person would write it; for strings themselves. */
 	extern sl_str sl_value_text(sl_arena *arena, const sl_value *value);

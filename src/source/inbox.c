@@ -38,6 +38,7 @@ typedef struct place
 	uint64 last_xid;
 	int64 last_id;
 	bool exhausted; /* all of the difference was read */
+	int64 watermark; /* ns */
 } place;
 
 typedef struct inbox
@@ -50,6 +51,7 @@ typedef struct inbox
 	uint64 records;	 /* judged since it was stored */
 	int64 stored_at; /* these by sl_now_ms */
 	int64 taken_at;
+	int64 active_at; /* when there were records */
 } inbox;
 
 static const char page_query[] =
@@ -257,6 +259,24 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 	return taken;
 }
 
+/* In the order in which records are judged; by the clock where there are none. */
+static void
+move_watermark(inbox *in, sl_batch *batch)
+{
+	int64 now = sl_now_ns();
+
+	for (size_t i = 0; i < batch->records.n; i++)
+	{
+		in->next.watermark = sl_watermark(in->next.watermark, &batch->records.v[i], now);
+		batch->records.v[i].watermark = in->next.watermark;
+	}
+	if (batch->records.n > 0 || in->active_at == 0)
+		in->active_at = sl_now_ms();
+	else if (in->next.exhausted && sl_now_ms() - in->active_at > SL_IDLE)
+		in->next.watermark = Max(in->next.watermark, now - (int64) SL_IDLE * 1000000);
+	batch->watermark = in->next.watermark;
+}
+
 static void
 inbox_take(sl_source *source, sl_batch *batch)
 {
@@ -307,6 +327,7 @@ inbox_take(sl_source *source, sl_batch *batch)
 	}
 	SPI_cursor_close(portal);
 	in->next.exhausted = !full && batch->records.n < SL_BATCH_RECORDS;
+	move_watermark(in, batch);
 }
 
 static bool
@@ -314,19 +335,19 @@ inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 {
 	static SPIPlanPtr plan;
 	inbox *in = (inbox *) source;
-	Datum values[7];
+	Datum values[8];
 
 	/* an idle inbox writes nothing */
 	if (!effects && ((batch->records.n == 0 && !in->dirty) || sl_now_ms() - in->stored_at < SL_STORE_EVERY))
 		return false;
 	if (!plan)
 	{
-		Oid types[7] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID};
+		Oid types[8] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID, INT8OID};
 
 		plan = sl_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
 						  " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
-						  " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1 WHERE revision = $7",
-						  7, types);
+						  " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1, watermark = $8 WHERE revision = $7",
+						  8, types);
 	}
 	values[0] = in->next.from;
 	values[1] = in->next.to;
@@ -335,6 +356,7 @@ inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 	values[4] = BoolGetDatum(in->next.exhausted);
 	values[5] = Int64GetDatum((int64) (in->records + batch->records.n));
 	values[6] = Int64GetDatum(in->revision);
+	values[7] = Int64GetDatum(in->next.watermark);
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -386,7 +408,7 @@ load(inbox *in)
 	bool isnull;
 
 	sl_begin();
-	if (sl_execute("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision FROM stacklens_internal.inbox_position", true) != 1)
+	if (sl_execute("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision, watermark FROM stacklens_internal.inbox_position", true) != 1)
 		elog(ERROR, "the inbox has no position");
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
@@ -396,6 +418,9 @@ load(inbox *in)
 	in->at.last_id = DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
 	in->at.exhausted = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
 	in->revision = DatumGetInt64(SPI_getbinval(tuple, desc, 6, &isnull));
+	in->at.watermark = DatumGetInt64(SPI_getbinval(tuple, desc, 7, &isnull));
+	if (isnull)
+		in->at.watermark = PG_INT64_MIN;
 	sl_commit();
 	in->next = in->at;
 	show_place(&in->at);

@@ -85,6 +85,9 @@ typedef struct partition
 	int64 first;	   /* where a source without a position starts; -1 unknown */
 	char *tag;		   /* committed metadata, while being asked */
 	bool out_of_range; /* Kafka has no longer what comes next */
+	int64 watermark;	   /* ns; of next */
+	int64 taken_watermark; /* of taken */
+	int64 active_at;	   /* by sl_now_ms, when there were messages */
 } partition;
 
 typedef struct kafka
@@ -122,6 +125,7 @@ typedef struct kafka
 	int64 trouble_at;
 	intptr_t rebalances; /* how many there were; questions carry it */
 	bool changed;		 /* partitions moved since they were stored */
+	int64 idle_at;		 /* when an empty batch was given last */
 	char trouble[400];	 /* what librdkafka last complained of */
 } kafka;
 
@@ -262,21 +266,22 @@ store_positions(kafka *k)
 	Datum *ids = palloc(k->n_partitions * sizeof(Datum)),
 		  *old = palloc(k->n_partitions * sizeof(Datum)),
 		  *new = palloc(k->n_partitions * sizeof(Datum)),
-		  *high = palloc(k->n_partitions * sizeof(Datum));
-	Datum values[7];
+		  *high = palloc(k->n_partitions * sizeof(Datum)),
+		  *watermarks = palloc(k->n_partitions * sizeof(Datum));
+	Datum values[8];
 	int n = 0;
 
 	if (!plan)
 	{
-		Oid types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+		Oid types[8] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 
-		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high FROM stacklens_internal.positions p"
-						  " JOIN unnest($4, $5, $6, $7) AS m (partition, old, next, high) ON m.partition = p.partition AND m.old = p.next_offset"
+		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark FROM stacklens_internal.positions p"
+						  " JOIN unnest($4, $5, $6, $7, $8) AS m (partition, old, next, high, watermark) ON m.partition = p.partition AND m.old = p.next_offset"
 						  " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
-						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high,"
+						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high, watermark = m.watermark,"
 						  " updated_at = pg_catalog.clock_timestamp()"
 						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
-						  7, types);
+						  8, types);
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -291,6 +296,7 @@ store_positions(kafka *k)
 		ids[n] = Int32GetDatum(p->id);
 		old[n] = Int64GetDatum(p->stored);
 		new[n] = Int64GetDatum(p->taken);
+		watermarks[n] = Int64GetDatum(p->taken_watermark);
 		high[n++] = Int64GetDatum(end);
 	}
 	if (n == 0)
@@ -302,6 +308,7 @@ store_positions(kafka *k)
 	values[4] = PointerGetDatum(construct_array(old, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[5] = PointerGetDatum(construct_array(new, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[6] = PointerGetDatum(construct_array(high, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[7] = PointerGetDatum(construct_array(watermarks, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not store positions");
 	if (SPI_processed != (uint64) n)
@@ -325,7 +332,10 @@ static void
 store_progress(kafka *k)
 {
 	for (int i = 0; i < k->n_partitions; i++)
+	{
 		k->partitions[i].taken = k->partitions[i].next;
+		k->partitions[i].taken_watermark = k->partitions[i].watermark;
+	}
 	sl_begin();
 	store_positions(k);
 	sl_commit_lazily();
@@ -435,7 +445,7 @@ load_stored(kafka *k)
 	Oid types[2] = {TEXTOID, TEXTOID};
 	Datum values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
 
-	if (SPI_execute_with_args("SELECT partition, next_offset FROM stacklens_internal.positions"
+	if (SPI_execute_with_args("SELECT partition, next_offset, watermark FROM stacklens_internal.positions"
 							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read positions");
@@ -444,8 +454,12 @@ load_stored(kafka *k)
 		bool isnull;
 		partition *p = find_partition(k, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 
-		if (p)
-			p->stored = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		if (!p)
+			continue;
+		p->stored = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		p->watermark = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
+		if (isnull)
+			p->watermark = PG_INT64_MIN;
 	}
 }
 
@@ -859,6 +873,47 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	return fits;
 }
 
+/*
+ * How far the source has come: as its slowest partition.  One that has been
+ * quiet for a while and has nothing waiting isn't waited for.
+ */
+static int64
+lowest_watermark(kafka *k, const partition *except)
+{
+	int64 lowest = PG_INT64_MAX;
+	int64 now = sl_now_ms();
+
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		partition *p = &k->partitions[i];
+		int64_t low,
+			end;
+
+		if (p == except)
+			continue;
+		if (now - p->active_at > SL_IDLE &&
+			(rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end <= p->taken))
+			continue;
+		lowest = Min(lowest, p->taken_watermark);
+	}
+	return lowest < PG_INT64_MAX || except ? lowest : sl_now_ns() - (int64) SL_IDLE * 1000000;
+}
+
+/* A message's records, in the order in which they are judged. */
+static void
+move_watermark(kafka *k, partition *p, sl_batch *batch, size_t from)
+{
+	int64 now = sl_now_ns(),
+		  others = lowest_watermark(k, p);
+
+	p->active_at = sl_now_ms();
+	for (size_t i = from; i < batch->records.n; i++)
+	{
+		p->taken_watermark = sl_watermark(p->taken_watermark, &batch->records.v[i], now);
+		batch->records.v[i].watermark = Min(others, p->taken_watermark);
+	}
+}
+
 static void
 fetch(kafka *k)
 {
@@ -887,7 +942,10 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		return false;
 	}
 	for (int i = 0; i < k->n_partitions; i++)
+	{
 		k->partitions[i].taken = k->partitions[i].next;
+		k->partitions[i].taken_watermark = k->partitions[i].watermark;
+	}
 	k->used = k->first;
 	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS)
 	{
@@ -905,14 +963,18 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		}
 		if (p && message->offset >= p->taken)
 		{
+			size_t before = batch->records.n;
+
 			if (!decode(k, batch, message))
 				break;
+			move_watermark(k, p, batch, before);
 			batch->bytes += message->len;
 			p->taken = message->offset + 1;
 			k->trouble[0] = '\0';
 		}
 		k->used++;
 	}
+	batch->watermark = lowest_watermark(k, NULL);
 	if (k->used > k->first)
 		return true;
 	/* idle: what moved is stored and told */
@@ -920,7 +982,11 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		store_progress(k);
 	if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 		commit_offsets(k);
-	return false;
+	/* time goes on: a batch without records, for what is due */
+	if (sl_now_ms() - k->idle_at < 1000)
+		return false;
+	k->idle_at = sl_now_ms();
+	return true;
 }
 
 /* The records are there already: poll has decoded them, outside the transaction. */
@@ -947,21 +1013,26 @@ kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 {
 	kafka *k = (kafka *) source;
 
+	bool moved = k->used > k->first;
+
 	for (int i = 0; i < k->n_partitions; i++)
+	{
 		k->partitions[i].next = k->partitions[i].taken;
+		k->partitions[i].watermark = k->partitions[i].taken_watermark;
+	}
 	for (size_t i = k->first; i < k->used; i++)
 		rd_kafka_message_destroy(k->messages[i]);
 	k->first = k->used;
 	if (k->first == k->n_messages)
 		k->first = k->used = k->n_messages = 0;
-	k->changed = true;
+	k->changed |= moved;
 	if (stored)
 	{
 		stored_positions(k);
 		if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 			commit_offsets(k);
 	}
-	return true; /* there may be more: ask at once */
+	return moved; /* there may be more: ask at once */
 }
 
 static void

@@ -36,7 +36,20 @@ typedef struct sl_batch
 	sl_dead_letter *dead;
 	size_t n_dead;
 	size_t bytes;
+	int64 watermark; /* ns: how far the source has come, with this batch or by waiting */
 } sl_batch;
+
+/* What an idle source's watermark stays behind the clock, and when it is idle, in ms. */
+#define SL_IDLE 30000
+
+/*
+ * How far a record brings a watermark: to its time, but not into the future,
+ * for one wrong clock would make all others late.
+ */
+extern int64 sl_watermark(int64 watermark, const sl_record *record, int64 now);
+
+/* The wall clock in ns, for those. */
+extern int64 sl_now_ns(void);
 
 typedef struct sl_source
 {

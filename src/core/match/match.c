@@ -253,38 +253,6 @@ try_text(sl_matcher *m, const text_index *index, sl_str text)
 		scan(m, &index->parts, text);
 }
 
-static bool
-number_of(const sl_value *value, double *number)
-{
-	char digits[64];
-	char *end;
-	sl_str s;
-
-	switch (value->type)
-	{
-		case SL_INT:
-			*number = (double) value->u.i;
-			return true;
-		case SL_DOUBLE:
-			*number = value->u.d;
-			return *number == *number;
-		case SL_STRING:
-			s = value->u.s;
-			if (s.n == 0 || s.n >= sizeof(digits) ||
-				!((s.p[0] >= '0' && s.p[0] <= '9') || s.p[0] == '-' || s.p[0] == '+' || s.p[0] == '.'))
-				return false;
-			memcpy(digits, s.p, s.n);
-			digits[s.n] = '\0';
-			/* strtod would take 0x10, inf and nan, which are no numbers of Sigma's */
-			if (strspn(digits, "0123456789+-.eE") != s.n)
-				return false;
-			*number = strtod(digits, &end);
-			return *end == '\0';
-		default:
-			return false;
-	}
-}
-
 /* Marks the bounds that x satisfies: one side of a sorted list. */
 static void
 try_bounds(sl_matcher *m, const field *f, double x)
@@ -360,7 +328,7 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 	if (f->networks.n)
 		try_networks(m, f, text_of(m, e));
 	if ((f->bounds[0].n || f->bounds[1].n || f->bounds[2].n || f->bounds[3].n) &&
-		number_of(e->value, &number))
+		sl_value_number(e->value, &number))
 		try_bounds(m, f, number);
 }
 
@@ -542,7 +510,7 @@ time_true(const sl_predicate *p, const sl_value *value)
 	else if (value->type == SL_DOUBLE)
 		known = sl_epoch_timestamp(value->u.d, &ns);
 	else if (value->type == SL_STRING)
-		known = sl_parse_timestamp(value->u.s, &ns) || (number_of(value, &number) && sl_epoch_timestamp(number, &ns));
+		known = sl_parse_timestamp(value->u.s, &ns) || (sl_value_number(value, &number) && sl_epoch_timestamp(number, &ns));
 	return known && compare((sl_op) p->how, sl_time_part_of(ns, p->part), p->number);
 }
 
@@ -600,7 +568,7 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 		case SL_OP_LTE:
 		case SL_OP_GT:
 		case SL_OP_GTE:
-			return number_of(e->value, &number) && compare(p->op, number, p->number);
+			return sl_value_number(e->value, &number) && compare(p->op, number, p->number);
 		case SL_OP_NOT_NULL:
 			return true;
 		case SL_OP_REGEX:

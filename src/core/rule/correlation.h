@@ -90,6 +90,8 @@ extern "C"
 		bool slide;	   /* go on after firing, instead of starting over */
 		bool generate; /* the rules named raise alerts of their own, too */
 
+		unsigned char key[16]; /* a hash of the definition: what states are kept under */
+
 		/* by linking (sl_rules_link): where the rules stand in their set */
 		uint32_t *rule_index;
 		uint32_t depth;		  /* 1 where all of them are detections */

@@ -12,6 +12,9 @@
 
 #include <ctype.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 const char *const sl_severity_name[] = {"informational", "low", "medium", "high", "critical"};
 
 const char *const sl_rule_kind_name[] = {"detection", "correlation", "filter"};
@@ -451,6 +454,21 @@ read_level(sl_reader *r, const sl_node *document, sl_rule *rule)
 	return false;
 }
 
+/* States outlive changes of what a correlation is called, not of what it counts. */
+static void
+set_key(sl_reader *r, sl_rule *rule, const sl_node *definition)
+{
+	sl_correlation *c = rule->correlation;
+	XXH128_canonical_t key;
+	sl_buf text;
+
+	sl_buf_init(&text, r->arena, 256);
+	sl_node_json(&text, definition);
+	sl_buf_printf(&text, "%lld %d %.*s", (long long) c->lateness, c->slide, SL_STR_FMT(rule->id.p ? rule->id : rule->name));
+	XXH128_canonicalFromHash(&key, XXH3_128bits(text.p, text.n));
+	memcpy(c->key, key.digest, sizeof(c->key));
+}
+
 sl_rule *
 sl_rule_read(sl_node *document, const sl_definitions *definitions, sl_arena *arena, sl_error *err)
 {
@@ -526,6 +544,8 @@ sl_rule_read(sl_node *document, const sl_definitions *definitions, sl_arena *are
 					  "\"%.*s\" is for detections: a correlation's alerts go by its \"group-by\"");
 		return NULL;
 	}
+	if (rule->correlation)
+		set_key(&r, rule, entry->value);
 	if (!rule->issue_code.p)
 	{
 		rule->issue_code = rule->name;
