@@ -66,6 +66,22 @@ explain(const sl_rules *rules, const sl_record *record, const uint32_t *found, s
 	}
 }
 
+/* Between additions to rule_stats, in ms. */
+#define STATS_EVERY 5000
+
+static void
+store_costs(sl_rules *rules)
+{
+	static int64 stored_at;
+
+	if (sl_now_ms() - stored_at < STATS_EVERY)
+		return;
+	stored_at = sl_now_ms();
+	sl_begin();
+	sl_rules_store_costs(rules);
+	sl_commit_lazily();
+}
+
 static size_t
 judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches, sl_correlations *correlations)
 {
@@ -137,7 +153,10 @@ evaluate(sl_batch *batch, int wait_ms)
 		pg_atomic_fetch_add_u64(&sl_my_slot->batches, 1);
 		pg_atomic_write_u64(&sl_my_slot->last_batch_at, (uint64) GetCurrentTimestamp());
 	}
-	return source->settled(source, batch, stored) ? 0 : wait_ms;
+	if (source->settled(source, batch, stored))
+		wait_ms = 0;
+	store_costs(rules);
+	return wait_ms;
 }
 
 static int

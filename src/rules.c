@@ -441,6 +441,46 @@ sl_rules_current(void)
 	return &rules;
 }
 
+void
+sl_rules_store_costs(sl_rules *rules)
+{
+	size_t n = sl_ruleset_size(rules->set),
+		   used = 0;
+	sl_rule_cost *costs = sl_matcher_costs(rules->matcher);
+	Datum *columns[5],
+		values[5];
+	Oid types[5] = {UUIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+
+	for (int k = 0; k < 5; k++)
+		columns[k] = palloc((n + 1) * sizeof(Datum));
+	for (size_t i = 0; i < n; i++)
+	{
+		sl_str id = sl_ruleset_rule(rules->set, i)->id;
+
+		if (costs[i].evaluations == 0 && costs[i].matches == 0)
+			continue;
+		columns[0][used] = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(id.p, id.n)));
+		columns[1][used] = Int64GetDatum((int64) costs[i].matches);
+		columns[2][used] = Int64GetDatum((int64) costs[i].evaluations);
+		columns[3][used] = Int64GetDatum((int64) costs[i].limited);
+		columns[4][used++] = Int64GetDatum((int64) costs[i].ns);
+	}
+	if (used == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(columns[0], (int) used, UUIDOID, 16, false, TYPALIGN_CHAR));
+	for (int k = 1; k < 5; k++)
+		values[k] = PointerGetDatum(construct_array(columns[k], (int) used, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (SPI_execute_with_args("INSERT INTO stacklens_internal.rule_stats AS s (rule_id, matches, last_match, evaluations, limited, nanoseconds)"
+							  " SELECT u.id, u.matches, CASE WHEN u.matches > 0 THEN pg_catalog.now() END, u.evaluations, u.limited, u.ns"
+							  " FROM unnest($1, $2, $3, $4, $5) AS u (id, matches, evaluations, limited, ns) ORDER BY u.id"
+							  " ON CONFLICT (rule_id) DO UPDATE SET matches = s.matches + excluded.matches,"
+							  " last_match = COALESCE(excluded.last_match, s.last_match), evaluations = s.evaluations + excluded.evaluations,"
+							  " limited = s.limited + excluded.limited, nanoseconds = s.nanoseconds + excluded.nanoseconds",
+							  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not store what rules cost");
+	memset(costs, 0, n * sizeof(*costs));
+}
+
 /* States of correlations that are gone, or count something else now. */
 static void
 forget_states(const sl_ruleset *set)

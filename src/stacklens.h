@@ -49,6 +49,9 @@ typedef struct sl_rules
  */
 extern sl_rules *sl_rules_current(void);
 
+/* Adds what rules cost a matcher since the last time to rule_stats; within a transaction. */
+extern void sl_rules_store_costs(sl_rules *rules);
+
 /* Compiles and publishes them if that wasn't done since they changed. */
 extern void sl_rules_publish(void);
 

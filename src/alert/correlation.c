@@ -225,6 +225,7 @@ on_fire(void *arg, int64_t at, double actual)
 	const sl_rule *rule = sl_ruleset_rule(cs->rules->set, g->rule);
 	feeding f = {.cs = cs, .record = cs->record, .watermark = cs->watermark, .at = at, .from = rule, .values = g->values};
 
+	sl_matcher_costs(cs->rules->matcher)[g->rule].matches++;
 	if (rule->alerts)
 		sl_matches_add_group(cs->matches, g->rule, g->values, cs->record, at);
 	sl_ruleset_feeds(cs->rules->set, g->rule, feed, &f);
@@ -510,6 +511,7 @@ apply(sl_correlations *cs, cgroup *g)
 	for (const step *s = g->first; s; s = s->next)
 	{
 		cs->record = s->record;
+		sl_matcher_costs(cs->rules->matcher)[g->rule].evaluations++;
 		sl_group_add(&g->state, s->events, s->n, s->watermark);
 	}
 	cs->record = NULL;

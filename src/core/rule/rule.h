@@ -164,7 +164,6 @@ extern "C"
 		sl_str *targets;		/* of a filter: ids or names of rules */
 		size_t n_targets;
 		sl_correlation *correlation;
-		int64_t resolve_after; /* ns; 0 = never by itself */
 
 		/* as the set's owner knows it; the reader leaves them empty */
 		sl_str stored_name;

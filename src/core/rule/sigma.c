@@ -250,9 +250,9 @@ read_labels(sl_reader *r, const sl_node *labels, sl_rule *rule)
 static bool
 read_stacklens(sl_reader *r, const sl_node *map, sl_rule *rule)
 {
-	static const char *const known[] = {"issue_code", "message", "suppress", "labels", "resolve_after", "lateness", "after", NULL};
+	static const char *const known[] = {"issue_code", "message", "suppress", "labels", "lateness", "after", NULL};
 	static const char *const known_suppress[] = {"by", NULL};
-	static const char *const later[] = {"channels", NULL};
+	static const char *const later[] = {"resolve_after", "channels", NULL};
 	const sl_node *suppress;
 	const sl_entry *by;
 
@@ -268,7 +268,6 @@ read_stacklens(sl_reader *r, const sl_node *map, sl_rule *rule)
 	if (!sl_refuse_unknown(r, map, " under \"stacklens\"", known) ||
 		!sl_read_text(r, map, "issue_code", 64, &rule->issue_code) ||
 		!sl_read_text(r, map, "message", 1000, &rule->message) ||
-		!sl_read_timespan(r, map, "resolve_after", &rule->resolve_after) ||
 		!sl_correlation_read_ours(r, map, rule))
 		return false;
 	if (!read_labels(r, sl_node_get(map, "labels"), rule))
