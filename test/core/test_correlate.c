@@ -98,6 +98,8 @@ test_by_hand(void)
 {
 	fires("type: event_count, timespan: 10s, condition: {gte: 3}", "", "1:0:0 2:0:0 3:0:0 4:0:0 5:0:0 6:0:0", 0, "3 6",
 		  "event_count starts over after firing");
+	fires("type: event_count, timespan: 10s, condition: {gte: 3}", "", "1:0:0 1:0:0 1:0:0 1:0:0 1:0:0 1:0:0", 0, "1 1",
+		  "also among events of one time");
 	fires("type: event_count, timespan: 10s, condition: {gte: 3}", "after: slide", "1:0:0 2:0:0 3:0:0 4:0:0", 0, "3 4", "or slides on");
 	fires("type: event_count, timespan: 10s, condition: {gte: 3}", "", "1:0:0 2:0:0 11:0:0 12:0:0", 0, "",
 		  "a window is less than a timespan long");
@@ -210,8 +212,9 @@ static void
 naive_add(naive *n, const sl_event *e, int64_t watermark)
 {
 	size_t at = n->n;
+	bool anew = false;
 
-	if (e->at < watermark - n->c->lateness || e->at <= n->reset)
+	if (e->at < watermark - n->c->lateness || e->at < n->reset)
 		return;
 	while (at > 0 && sl_event_before(e, &n->v[at - 1]))
 	{
@@ -222,7 +225,7 @@ naive_add(naive *n, const sl_event *e, int64_t watermark)
 	n->n++;
 	for (size_t i = at; i < n->n; i++)
 	{
-		if (n->v[i].at >= e->at + n->c->timespan && n->reset < e->at)
+		if (n->v[i].at >= e->at + n->c->timespan && !anew)
 			break;
 		if (n->v[i].fired || !naive_window(n, i))
 			continue;
@@ -231,6 +234,7 @@ naive_add(naive *n, const sl_event *e, int64_t watermark)
 		if (!n->c->slide)
 		{
 			n->reset = n->v[i].at;
+			anew = true;
 			memmove(n->v, n->v + i + 1, (n->n - i - 1) * sizeof(sl_event));
 			n->n -= i + 1;
 			i = (size_t) -1;

@@ -473,9 +473,9 @@ sl_group_add(sl_group *g, const sl_event *events, size_t n, int64_t watermark)
 	size_t first = SIZE_MAX;
 
 	sl_group_advance(g, watermark);
-	if (at < minus(watermark, c->lateness) || at <= g->reset)
+	if (at < minus(watermark, c->lateness) || at < g->reset)
 	{
-		g->late += at > g->reset;
+		g->late += at >= g->reset;
 		return;
 	}
 	if (g->since == SL_NEVER || at < g->since)

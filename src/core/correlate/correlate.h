@@ -52,7 +52,7 @@ typedef struct sl_group
 	int64_t since;	/* time of the first event ever; SL_NEVER before it */
 	int64_t latest; /* of the latest */
 	int64_t fired;	/* of the latest firing that others depend on; INT64_MIN: none */
-	int64_t reset;	/* events up to here were used up by a firing; INT64_MIN: none */
+	int64_t reset;	/* events before it were used up by a firing; INT64_MIN: none */
 	bool emptied;	/* the empty window was judged */
 	uint64_t late;	/* events that came too late to count */
 	uint64_t overflow;
