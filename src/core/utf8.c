@@ -211,8 +211,26 @@ sl_fold(sl_arena *arena, sl_str s)
 	n = i;
 	while (i < s.n)
 	{
-		unsigned char c = (unsigned char) s.p[i];
+		unsigned char c;
 
+		/* ASCII goes by eight: bit 7 of the sums tells A and beyond from Z and beyond */
+		while (i + 8 <= s.n)
+		{
+			uint64_t w,
+				upper;
+
+			memcpy(&w, s.p + i, 8);
+			if (w & UINT64_C(0x8080808080808080))
+				break;
+			upper = ((w + UINT64_C(0x3F3F3F3F3F3F3F3F)) ^ (w + UINT64_C(0x2525252525252525))) & UINT64_C(0x8080808080808080);
+			w |= upper >> 2;
+			memcpy(out + n, &w, 8);
+			n += 8;
+			i += 8;
+		}
+		if (i == s.n)
+			break;
+		c = (unsigned char) s.p[i];
 		if (c < 0x80)
 		{
 			out[n++] = (char) (c >= 'A' && c <= 'Z' ? c + 32 : c);

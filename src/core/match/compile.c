@@ -375,7 +375,7 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	set->predicates[set->n_predicates++] = p;
 	set->predicate_table.slots[at] = set->n_predicates;
 	set->predicate_table.n++;
-	place = (test){.field = field_of(set, p), .other = p->op == SL_OP_FIELDREF ? intern_field(set, p->text) : 0};
+	place = (test){.text = p->text, .op = (uint8_t) p->op, .cased = p->cased, .field = field_of(set, p), .other = p->op == SL_OP_FIELDREF ? intern_field(set, p->text) : 0};
 	set->tests[set->n_predicates - 1] = place;
 	return set->n_predicates - 1;
 }
@@ -481,44 +481,116 @@ sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
  * short pieces are common, and so is what many rules ask for.
  */
 static uint64_t
-frequency_of(const sl_ruleset *set, uint32_t id)
+guess_of(const sl_predicate *p)
 {
-	static const uint64_t by_length[] = {200, 100, 50, 25, 12, 8, 6, 5};
-	const sl_predicate *p = set->predicates[id];
+	static const uint64_t parts[] = {400, 200, 100, 50, 24, 16, 12, 10},
+						  affixes[] = {100, 100, 80, 60, 40, 12, 10, 8};
 	size_t n = p->text.n;
-	uint64_t guess;
 
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			guess = p->keyword ? 6 : 2;
-			break;
+			/* what has no point, no slash and no number in it is often said */
+			return n < 4 ? 20 : 6;
 		case SL_OP_STARTSWITH:
 		case SL_OP_ENDSWITH:
-			guess = n < 8 ? 6 : 3;
-			break;
+			return n < 8 ? affixes[n] : 6;
 		case SL_OP_GLOB:
 			n = longest_piece(p->text).n;
 			/* FALLTHROUGH */
 		case SL_OP_CONTAINS:
-			guess = n < 8 ? by_length[n] : 4;
-			break;
+			return n < 8 ? parts[n] : 8;
 		case SL_OP_REGEX:
-			guess = 20;
-			break;
+			return 40;
 		case SL_OP_CIDR:
-			guess = 10;
-			break;
+			return 20;
 		case SL_OP_EXISTS:
 		case SL_OP_NOT_NULL:
 		case SL_OP_FIELDREF:
 		case SL_OP_TIME_PART:
-			guess = 200;
-			break;
+			return 400;
 		default:
-			guess = 60;
+			return 120;
 	}
-	return guess * (16 + set->owners[id]);
+}
+
+/* The binary logarithm, for what shouldn't weigh in proportion. */
+static uint64_t
+magnitude(uint32_t n)
+{
+	return n ? 32 - (uint64_t) __builtin_clz(n) : 0;
+}
+
+static uint64_t
+frequency_of(const sl_ruleset *set, uint32_t id)
+{
+	/* what many rules ask is common, and so are the fields that many ask for */
+	return guess_of(set->predicates[id]) * (16 + set->owners[id]) * (4 + magnitude(set->askers[set->tests[id].field]));
+}
+
+/* How likely an expression is true, to put what isn't first: an "and" ends there. */
+static uint64_t
+rank_of(const sl_ruleset *set, uint32_t id)
+{
+	const expr *e = &set->exprs[id];
+	uint64_t rank = e->kind == SL_EXPR_AND ? UINT64_MAX : 0;
+
+	if (e->kind == SL_EXPR_PREDICATE)
+	{
+		const sl_predicate *p = set->predicates[e->predicate];
+
+		/* dear ones last, be they ever so rare */
+		return guess_of(p) * (16 + magnitude(set->owners[e->predicate])) + (p->op == SL_OP_REGEX ? 100000 : 0);
+	}
+	if (e->kind == SL_EXPR_NOT)
+		return 200000;
+	for (uint32_t i = 0; i < e->n; i++)
+	{
+		uint64_t one = rank_of(set, set->children.v[e->first + i]);
+
+		if (e->kind == SL_EXPR_OR)
+			rank += one;
+		else if (one < rank)
+			rank = one;
+	}
+	return rank;
+}
+
+typedef struct ranked
+{
+	uint64_t rank;
+	uint32_t child;
+} ranked;
+
+static int
+by_rank(const void *a, const void *b)
+{
+	const ranked *x = a,
+				 *y = b;
+
+	return x->rank < y->rank ? -1 : x->rank > y->rank ? 1
+								  : x->child < y->child ? -1
+														: x->child > y->child;
+}
+
+static void
+sort_operands(sl_ruleset *set)
+{
+	for (uint32_t i = 0; i < set->n_exprs; i++)
+	{
+		const expr *e = &set->exprs[i];
+		uint32_t *children = set->children.v + e->first;
+		ranked *order;
+
+		if (e->kind != SL_EXPR_AND || e->n < 2)
+			continue;
+		order = sl_alloc(set->arena, e->n * sizeof(ranked));
+		for (uint32_t k = 0; k < e->n; k++)
+			order[k] = (ranked){rank_of(set, children[k]), children[k]};
+		qsort(order, e->n, sizeof(ranked), by_rank);
+		for (uint32_t k = 0; k < e->n; k++)
+			children[k] = order[k].child;
+	}
 }
 
 /*
@@ -577,7 +649,10 @@ count_owners(sl_ruleset *set, uint32_t id, uint32_t *counted, uint32_t rule)
 		return;
 	counted[id] = rule + 1;
 	if (e->kind == SL_EXPR_PREDICATE)
+	{
 		set->owners[e->predicate]++;
+		set->askers[set->tests[e->predicate].field]++;
+	}
 	for (uint32_t i = 0; i < e->n; i++)
 		count_owners(set, set->children.v[e->first + i], counted, rule);
 }
@@ -682,6 +757,7 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 			apply_filter(set, set->rules[i]);
 
 	set->owners = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(uint32_t));
+	set->askers = sl_alloc0(set->arena, (set->n_fields + 1) * sizeof(uint32_t));
 	counted = sl_alloc0(set->arena, (set->n_exprs + 1) * sizeof(uint32_t));
 	for (uint32_t i = 0; i < n; i++)
 		if (set->roots[i] != NO_ROOT)
@@ -707,6 +783,7 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 				sl_ids_add(set->arena, list, i);
 		}
 	}
+	sort_operands(set);
 	finish_fields(set);
 }
 

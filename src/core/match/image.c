@@ -79,10 +79,10 @@ put_block(writer *w, size_t at, const void *p, size_t n)
 
 #define AT(base, type, member) ((base) + offsetof(type, member))
 
-static void
+static size_t
 put_str(writer *w, size_t at, sl_str s)
 {
-	put_block(w, AT(at, sl_str, p), s.p, s.n);
+	return put_block(w, AT(at, sl_str, p), s.p, s.n);
 }
 
 static void
@@ -196,6 +196,7 @@ static void
 put_set(writer *w, const sl_ruleset *set)
 {
 	size_t at = put(w, set, sizeof(*set)),
+		   tests,
 		   to;
 
 	put_block(w, AT(at, sl_ruleset, arena), NULL, 0);
@@ -210,15 +211,18 @@ put_set(writer *w, const sl_ruleset *set)
 	to = put_block(w, AT(at, sl_ruleset, feeds), set->feeds, set->n_rules * sizeof(feeds));
 	for (size_t i = 0; i < set->n_rules; i++)
 		put_block(w, AT(to + i * sizeof(feeds), feeds, v), set->feeds[i].v, set->feeds[i].n * sizeof(feed));
+	tests = put_block(w, AT(at, sl_ruleset, tests), set->tests, set->n_predicates * sizeof(test));
 	to = put_block(w, AT(at, sl_ruleset, predicates), set->predicates, set->n_predicates * sizeof(sl_predicate *));
 	for (size_t i = 0; i < set->n_predicates; i++)
 	{
-		size_t p = put_block(w, to + i * sizeof(void *), set->predicates[i], sizeof(sl_predicate));
+		size_t p = put_block(w, to + i * sizeof(void *), set->predicates[i], sizeof(sl_predicate)),
+			   text;
 
 		put_str(w, AT(p, sl_predicate, field), set->predicates[i]->field);
-		put_str(w, AT(p, sl_predicate, text), set->predicates[i]->text);
+		text = put_str(w, AT(p, sl_predicate, text), set->predicates[i]->text);
+		if (text)
+			point(w, AT(tests + i * sizeof(test), test, text.p), text);
 	}
-	put_block(w, AT(at, sl_ruleset, tests), set->tests, set->n_predicates * sizeof(test));
 	put_block(w, AT(at, sl_ruleset, exprs), set->exprs, set->n_exprs * sizeof(expr));
 	put_ids(w, AT(at, sl_ruleset, children), &set->children);
 	to = put_block(w, AT(at, sl_ruleset, fields), set->fields, set->n_fields * sizeof(field));
@@ -230,6 +234,7 @@ put_set(writer *w, const sl_ruleset *set)
 	put_block(w, AT(at, sl_ruleset, predicate_table.slots), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, made), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, owners), NULL, 0);
+	put_block(w, AT(at, sl_ruleset, askers), NULL, 0);
 }
 
 sl_str

@@ -102,12 +102,15 @@ typedef struct expr
 
 #define NO_ROOT UINT32_MAX
 
-/* Where a predicate is tested. */
+/* What testing a predicate takes, side by side with its neighbours in a rule. */
 typedef struct test
 {
+	sl_str text;
 	uint32_t field;
 	uint32_t other; /* the field that SL_OP_FIELDREF names */
-	bool exact;		/* the field's tables find it whenever it is true */
+	uint8_t op;
+	bool cased;
+	bool exact; /* the field's tables find it whenever it is true */
 } test;
 
 /* A rule that feeds a correlation: as which of the rules it names. */
@@ -159,6 +162,7 @@ struct sl_ruleset
 	uint32_t made_mask;
 	uint32_t n_made;
 	uint32_t *owners; /* by predicate: how many rules use it */
+	uint32_t *askers; /* by field: how often rules ask for it */
 };
 
 /* A value that the record has of a field. */

@@ -179,7 +179,7 @@ find_value(sl_matcher *m, const value_table *table, sl_str text)
 	{
 		uint32_t id = table->slots[at] - 1;
 
-		if (sl_str_eq(m->set->predicates[id]->text, text))
+		if (sl_str_eq(m->set->tests[id].text, text))
 			set_predicate(m, id);
 	}
 }
@@ -206,12 +206,12 @@ find_affixes(sl_matcher *m, const affix_table *affixes, sl_str text, bool end)
 		{
 			uint32_t id = table->slots[at] - 1;
 
-			if (m->set->predicates[id]->text.n == n && has_affix(text, m->set->predicates[id]->text, end))
+			if (m->set->tests[id].text.n == n && has_affix(text, m->set->tests[id].text, end))
 				set_predicate(m, id);
 		}
 	}
 	for (uint32_t i = 0; i < affixes->long_ones.n; i++)
-		if (has_affix(text, m->set->predicates[affixes->long_ones.v[i]]->text, end))
+		if (has_affix(text, m->set->tests[affixes->long_ones.v[i]].text, end))
 			set_predicate(m, affixes->long_ones.v[i]);
 }
 
@@ -339,10 +339,57 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 static void
 try_value(sl_matcher *m, const field *f, const sl_value *value, bool keywords)
 {
+	uint32_t made = 0;
+
 	if (f)
+	{
 		try_entry(m, f, add_entry(m, (uint32_t) (f - m->set->fields), value));
-	if (keywords && m->set->anywhere)
-		try_entry(m, &m->set->fields[m->set->anywhere - 1], add_entry(m, m->set->anywhere - 1, value));
+		made = m->n_entries;
+	}
+	if (keywords && m->set->anywhere && value->type != SL_NULL)
+	{
+		entry *e = add_entry(m, m->set->anywhere - 1, value);
+
+		/* what was made of the text needn't be made again */
+		if (made)
+		{
+			e->text = m->entries[made - 1].text;
+			e->folded = m->entries[made - 1].folded;
+		}
+	}
+}
+
+/*
+ * Keywords: all texts in one, with a byte between them that is in none, so
+ * that it takes one scan.  Expressions have anchors, so they see each text.
+ */
+static void
+try_keywords(sl_matcher *m)
+{
+	const field *f = &m->set->fields[m->set->anywhere - 1];
+
+	if (m->field_at[m->set->anywhere - 1] != m->epoch)
+		return;
+	for (uint32_t i = 0; i < f->present.n; i++)
+		trigger(m, f->present.v[i]);
+	for (int k = 0; k < 2; k++)
+	{
+		sl_buf all;
+
+		if (!f->text[k].any)
+			continue;
+		sl_buf_init(&all, m->scratch, 2048);
+		for (uint32_t i = m->first[m->set->anywhere - 1]; i; i = m->entries[i - 1].next)
+		{
+			sl_str text = k == 0 ? folded_of(m, &m->entries[i - 1]) : text_of(m, &m->entries[i - 1]);
+
+			sl_buf_add(&all, text.p, text.n);
+			sl_buf_putc(&all, '\0');
+		}
+		scan(m, &f->text[k].parts, (sl_str){all.p, all.n});
+	}
+	for (uint32_t i = m->first[m->set->anywhere - 1]; f->regexes.n && i; i = m->entries[i - 1].next)
+		scan(m, &f->regexes, text_of(m, &m->entries[i - 1]));
 }
 
 /* A time, as records show it; which is its field + 1, or 0. */
@@ -556,12 +603,16 @@ reference_true(sl_matcher *m, uint32_t id, entry *e)
 static bool
 entry_true(sl_matcher *m, uint32_t id, entry *e)
 {
-	const sl_predicate *p = m->set->predicates[id];
+	const test *t = &m->set->tests[id];
+	const sl_predicate *p;
 	sl_address address;
 	double number;
 
-	if (p->op == SL_OP_EXISTS || e->value->type == SL_NULL)
-		return p->op == SL_OP_EXISTS;
+	if (t->op == SL_OP_EXISTS || e->value->type == SL_NULL)
+		return t->op == SL_OP_EXISTS;
+	if (t->op <= SL_OP_GLOB)
+		return text_true((sl_op) t->op, t->cased ? text_of(m, e) : folded_of(m, e), t->text);
+	p = m->set->predicates[id];
 	switch (p->op)
 	{
 		case SL_OP_LT:
@@ -583,7 +634,7 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 		case SL_OP_TIME_PART:
 			return time_true(p, e->value);
 		default:
-			return text_true(p->op, p->cased ? text_of(m, e) : folded_of(m, e), p->text);
+			return false;
 	}
 }
 
@@ -702,6 +753,8 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 	try_fields(m, &record->attributes, false);
 	if (record->resource && (set->any_resource || set->anywhere))
 		try_fields(m, &record->resource->fields, true);
+	if (set->anywhere)
+		try_keywords(m);
 	for (uint32_t i = 0; i < set->always.n; i++)
 		add_candidate(m, set->always.v[i]);
 

@@ -6,6 +6,11 @@
  * which no scanner's own way to ignore case equals.  Of regular expressions
  * it is only asked where they may be found; PCRE2 has the last word, so that
  * they mean the same wherever they are run.
+ *
+ * Expressions are scanned for in streaming mode, each text as a stream of its
+ * own: in block mode, Vectorscan 5.4.9 misses matches at the end of texts of 16
+ * to 69 bytes where a database holds more than one expression.  Databases of
+ * literals have no such fault.
  */
 #include "internal.h"
 
@@ -203,7 +208,7 @@ compile(const scanner *s, sl_arena *arena, hs_database_t **hs, uint32_t *bad)
 		flags[i] = s->regex ? regex_flags(s->flags[i]) : HS_FLAG_SINGLEMATCH;
 	}
 	if (s->regex)
-		result = hs_compile_multi(texts, flags, numbers, s->n, HS_MODE_BLOCK, NULL, hs, &error);
+		result = hs_compile_multi(texts, flags, numbers, s->n, HS_MODE_STREAM, NULL, hs, &error);
 	else
 		result = hs_compile_lit_multi(texts, flags, numbers, lengths, s->n, HS_MODE_BLOCK, NULL, hs, &error);
 	if (result == HS_SUCCESS)
@@ -296,11 +301,23 @@ void
 sl_scan(const scanner *s, hs_scratch_t *scratch, sl_str text,
 		void (*found)(void *arg, uint32_t pattern), void *arg)
 {
-	if (s->hs)
-	{
-		listener l = {found, arg};
+	listener l = {found, arg};
+	hs_stream_t *stream;
 
+	if (s->hs && !s->regex)
 		hs_scan(s->hs, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
+	else if (s->hs)
+	{
+		if (hs_open_stream(s->hs, 0, &stream) == HS_SUCCESS)
+		{
+			hs_scan_stream(stream, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
+			/* closing tells of what is only known at the end */
+			hs_close_stream(stream, scratch, on_match, &l);
+		}
+		else
+			/* no memory: each of them may be there */
+			for (uint32_t i = 0; i < s->n; i++)
+				found(arg, i);
 	}
 	else
 		for (uint32_t i = 0; i < s->n; i++)
