@@ -476,22 +476,35 @@ sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
 	set->rules[set->n_rules++] = rule;
 }
 
+/* Values that say little wherever they stand. */
+static bool
+commonplace(sl_str text)
+{
+	static const char *const values[] = {"microsoft corporation", "medium", "high", "low", "system", "info", "error", "warning",
+										 "true", "false", "success", "failure", "allow", "deny", "get", "post", "windows", "linux"};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		if (sl_str_is(text, values[i]))
+			return true;
+	return false;
+}
+
 /*
  * How often a predicate is likely true, as a guess to compare with others:
  * short pieces are common, and so is what many rules ask for.
  */
 static uint64_t
-guess_of(const sl_predicate *p)
+guess_of(const sl_ruleset *set, const sl_predicate *p)
 {
 	static const uint64_t parts[] = {400, 200, 100, 50, 24, 16, 12, 10},
 						  affixes[] = {100, 100, 80, 60, 40, 12, 10, 8};
+	sl_str literals[SL_REGEX_LITERALS];
 	size_t n = p->text.n;
 
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			/* what has no point, no slash and no number in it is often said */
-			return n < 4 ? 20 : 6;
+			return commonplace(p->text) ? 300 : n < 4 ? 20 : 6;
 		case SL_OP_STARTSWITH:
 		case SL_OP_ENDSWITH:
 			return n < 8 ? affixes[n] : 6;
@@ -499,9 +512,10 @@ guess_of(const sl_predicate *p)
 			n = longest_piece(p->text).n;
 			/* FALLTHROUGH */
 		case SL_OP_CONTAINS:
-			return n < 8 ? parts[n] : 8;
+			return commonplace(p->text) ? 300 : n < 8 ? parts[n] : 8;
 		case SL_OP_REGEX:
-			return 40;
+			/* one that a literal doesn't announce is dear to look for */
+			return sl_regex_literals(set->arena, p->text, literals) ? 40 : 350;
 		case SL_OP_CIDR:
 			return 20;
 		case SL_OP_EXISTS:
@@ -525,7 +539,7 @@ static uint64_t
 frequency_of(const sl_ruleset *set, uint32_t id)
 {
 	/* what many rules ask is common, and so are the fields that many ask for */
-	return guess_of(set->predicates[id]) * (16 + set->owners[id]) * (4 + magnitude(set->askers[set->tests[id].field]));
+	return guess_of(set, set->predicates[id]) * (16 + set->owners[id]) * (4 + magnitude(set->askers[set->tests[id].field]));
 }
 
 /* How likely an expression is true, to put what isn't first: an "and" ends there. */
@@ -540,7 +554,7 @@ rank_of(const sl_ruleset *set, uint32_t id)
 		const sl_predicate *p = set->predicates[e->predicate];
 
 		/* dear ones last, be they ever so rare */
-		return guess_of(p) * (16 + magnitude(set->owners[e->predicate])) + (p->op == SL_OP_REGEX ? 100000 : 0);
+		return guess_of(set, p) * (16 + magnitude(set->owners[e->predicate])) + (p->op == SL_OP_REGEX ? 100000 : 0);
 	}
 	if (e->kind == SL_EXPR_NOT)
 		return 200000;

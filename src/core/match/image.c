@@ -122,6 +122,10 @@ put_scanner(writer *w, size_t at, const scanner *s)
 	put_block(w, AT(at, scanner, flags), s->flags, s->n * sizeof(uint32_t));
 	put_idss(w, AT(at, scanner, owners), s->owners, s->n);
 	put_block(w, AT(at, scanner, table.slots), NULL, 0);
+	put_block(w, AT(at, scanner, grams.map), s->grams.map, (UINT64_C(1) << s->grams.bits) / 8);
+	put_block(w, AT(at, scanner, grams.pairs), s->grams.pairs, 65536 / 8);
+	put_block(w, AT(at, scanner, grams.anchors), s->grams.anchors, s->n * sizeof(anchor));
+	put_block(w, AT(at, scanner, grams.first), s->grams.first, ((UINT64_C(1) << s->grams.bits >> 4) + 1) * sizeof(uint32_t));
 	put_str(w, AT(at, scanner, database), s->database);
 	put_block(w, AT(at, scanner, hs), NULL, 0);
 }

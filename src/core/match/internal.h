@@ -48,6 +48,30 @@ typedef struct affix_table
 	ids long_ones;
 } affix_table;
 
+/* Four bytes of a literal, by which it is found. */
+typedef struct anchor
+{
+	uint32_t slot;
+	uint32_t gram;
+	uint32_t far_gram; /* four others of its bytes */
+	uint32_t pattern;
+	uint16_t offset; /* of the four bytes in it */
+	int16_t far;	 /* of the others, from there */
+	bool is_short;	 /* by two bytes, or one (slot UINT32_MAX) */
+} anchor;
+
+/* See grams.c. */
+typedef struct gram_table
+{
+	uint32_t bits;
+	uint32_t n_long; /* literals of four bytes and more; they come first in anchors */
+	uint32_t n_short;
+	uint64_t *map;	 /* a bit for each slot that is somebody's */
+	uint64_t *pairs; /* likewise for two bytes, where there are short ones */
+	anchor *anchors; /* by slot */
+	uint32_t *first; /* of each 16 slots: where their anchors begin */
+} gram_table;
+
 /*
  * Patterns that one scan of a text looks for: literals, whose owners are
  * true (contains) or tried then (globs, of which it is the longest piece), or
@@ -62,7 +86,8 @@ typedef struct scanner
 	uint32_t cap;
 	bool regex;
 	value_table table; /* of patterns, while it is built */
-	sl_str database;   /* serialized; empty: patterns are tried one by one */
+	gram_table grams;  /* of literals */
+	sl_str database;   /* of regular expressions: Vectorscan's, serialized */
 	struct hs_database *hs;
 } scanner;
 
@@ -179,8 +204,7 @@ struct sl_matcher
 	const sl_ruleset *set;
 	sl_arena *scratch; /* of the current call */
 	uint32_t epoch;
-	uint32_t *true_at;				/* by predicate: the epoch in which it was found true */
-	uint32_t *false_at;				/* … or false */
+	uint32_t *tested; /* by predicate: 2 * the epoch in which that was, + 1 if it was true */
 	uint32_t *field_at;				/* by field: the epoch in which it had values */
 	uint32_t *first;				/* by field: their first entry + 1 */
 	sl_value known[SL_KNOWN_TEXTS]; /* what stands apart in a record, as values */
@@ -209,6 +233,10 @@ extern bool sl_matcher_predicate(sl_matcher *m, uint32_t id);
 
 /* Sigma's name of a field of a Windows event that was XML; p == NULL for others. */
 extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
+
+/* grams.c: literals; a literal may be told more than once. */
+extern void sl_grams_build(sl_arena *arena, scanner *s);
+extern void sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg);
 
 /* scan.c: what is found is told by the pattern's number. */
 extern void sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t flags, uint32_t owner);

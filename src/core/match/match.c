@@ -47,8 +47,7 @@ sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 		   rules = (set->n_rules + 1) * sizeof(uint32_t);
 
 	m->set = set;
-	m->true_at = sl_alloc0(arena, predicates);
-	m->false_at = sl_alloc0(arena, predicates);
+	m->tested = sl_alloc0(arena, predicates);
 	m->field_at = sl_alloc0(arena, fields);
 	m->first = sl_alloc(arena, fields);
 	m->seen_at = sl_alloc0(arena, rules);
@@ -114,9 +113,9 @@ trigger(sl_matcher *m, uint32_t id)
 static void
 set_predicate(sl_matcher *m, uint32_t id)
 {
-	if (m->true_at[id] == m->epoch)
+	if (m->tested[id] == 2 * m->epoch + 1)
 		return;
-	m->true_at[id] = m->epoch;
+	m->tested[id] = 2 * m->epoch + 1;
 	trigger(m, id);
 }
 
@@ -641,19 +640,21 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 bool
 sl_matcher_predicate(sl_matcher *m, uint32_t id)
 {
-	const test *t = &m->set->tests[id];
+	const test *t;
+	uint32_t known = m->tested[id];
 
-	if (m->true_at[id] == m->epoch)
-		return true;
-	if (t->exact || m->false_at[id] == m->epoch || m->field_at[t->field] != m->epoch)
+	if (known / 2 == m->epoch)
+		return known & 1;
+	t = &m->set->tests[id];
+	if (t->exact || m->field_at[t->field] != m->epoch)
 		return false;
+	m->tested[id] = 2 * m->epoch;
 	for (uint32_t i = m->first[t->field]; i; i = m->entries[i - 1].next)
 		if (entry_true(m, id, &m->entries[i - 1]))
 		{
-			m->true_at[id] = m->epoch;
+			m->tested[id]++;
 			return true;
 		}
-	m->false_at[id] = m->epoch;
 	return false;
 }
 
@@ -695,11 +696,10 @@ ascending(const void *a, const void *b)
 static void
 begin(sl_matcher *m, sl_arena *scratch)
 {
-	if (++m->epoch == 0)
+	if (++m->epoch == UINT32_MAX / 2)
 	{
 		/* the number has come round: forget all marks */
-		memset(m->true_at, 0, m->set->n_predicates * sizeof(uint32_t));
-		memset(m->false_at, 0, m->set->n_predicates * sizeof(uint32_t));
+		memset(m->tested, 0, m->set->n_predicates * sizeof(uint32_t));
 		memset(m->field_at, 0, m->set->n_fields * sizeof(uint32_t));
 		memset(m->seen_at, 0, m->set->n_rules * sizeof(uint32_t));
 		m->epoch = 1;

@@ -1,24 +1,21 @@
 /*
  * scan.c
- *	  One pass over a text for many patterns: Vectorscan.
+ *	  One pass over a text for many patterns.
  *
- * Literals are searched for as bytes: folding was done before, over Unicode,
- * which no scanner's own way to ignore case equals.  Of regular expressions
- * it is only asked where they may be found; PCRE2 has the last word, so that
- * they mean the same wherever they are run.
+ * Literals are searched for as bytes (grams.c): folding was done before, over
+ * Unicode, which no scanner's own way to ignore case equals.  For regular
+ * expressions in which no literal shows, Vectorscan tells where they may be
+ * found; PCRE2 has the last word, so that they mean the same wherever they
+ * are run.
  *
- * Expressions are scanned for in streaming mode, each text as a stream of its
- * own: in block mode, Vectorscan 5.4.9 misses matches at the end of texts of 16
- * to 69 bytes where a database holds more than one expression.  Databases of
- * literals have no such fault.
+ * They are scanned for in streaming mode, each text as a stream of its own: in
+ * block mode, Vectorscan 5.4.9 misses matches at the end of texts of 16 to 69
+ * bytes where a database holds more than one expression.
  */
 #include "internal.h"
 
 #include <hs/hs.h>
 #include <stdlib.h>
-
-/* With fewer literals than this, trying one after the other is faster. */
-#define FEW 3
 
 static void
 free_database(void *what)
@@ -188,29 +185,19 @@ compile(const scanner *s, sl_arena *arena, hs_database_t **hs, uint32_t *bad)
 	const char **texts = sl_alloc(arena, s->n * sizeof(char *));
 	unsigned *flags = sl_alloc(arena, s->n * sizeof(unsigned));
 	unsigned *numbers = sl_alloc(arena, s->n * sizeof(unsigned));
-	size_t *lengths = sl_alloc(arena, s->n * sizeof(size_t));
 	hs_compile_error_t *error = NULL;
 	hs_error_t result;
 
 	for (uint32_t i = 0; i < s->n; i++)
 	{
-		numbers[i] = i;
-		lengths[i] = s->patterns[i].n;
-		/* regular expressions are taken up to their NUL */
-		if (s->regex)
-		{
-			sl_str relaxed = relax(arena, s->patterns[i]);
+		sl_str relaxed = relax(arena, s->patterns[i]);
 
-			texts[i] = sl_str_copy(arena, relaxed.p, relaxed.n).p;
-		}
-		else
-			texts[i] = s->patterns[i].p;
-		flags[i] = s->regex ? regex_flags(s->flags[i]) : HS_FLAG_SINGLEMATCH;
+		numbers[i] = i;
+		/* they are taken up to their NUL */
+		texts[i] = sl_str_copy(arena, relaxed.p, relaxed.n).p;
+		flags[i] = regex_flags(s->flags[i]);
 	}
-	if (s->regex)
-		result = hs_compile_multi(texts, flags, numbers, s->n, HS_MODE_STREAM, NULL, hs, &error);
-	else
-		result = hs_compile_lit_multi(texts, flags, numbers, lengths, s->n, HS_MODE_BLOCK, NULL, hs, &error);
+	result = hs_compile_multi(texts, flags, numbers, s->n, HS_MODE_STREAM, NULL, hs, &error);
 	if (result == HS_SUCCESS)
 		return true;
 	*bad = error && error->expression >= 0 && (uint32_t) error->expression < s->n ? (uint32_t) error->expression : s->n;
@@ -224,31 +211,26 @@ sl_scanner_finish(sl_arena *arena, scanner *s, ids *rest)
 	hs_database_t *hs = NULL;
 	char *bytes = NULL;
 	size_t n = 0;
-	uint32_t bad;
+	uint32_t bad = UINT32_MAX;
 
 	s->table = (value_table){0};
-	if (hs_valid_platform() != HS_SUCCESS || (!s->regex && s->n < FEW))
-		hs = NULL;
-	else
-		while (s->n > 0 && !compile(s, arena, &hs, &bad))
-		{
-			/* together they may be too much, or one of them */
-			if (!s->regex)
-				break;
-			drop_pattern(arena, s, bad < s->n ? bad : s->n - 1, rest);
-		}
-	if (hs)
+	if (!s->regex)
 	{
-		if (hs_serialize_database(hs, &bytes, &n) == HS_SUCCESS)
-		{
-			s->database = sl_str_copy(arena, bytes, n);
-			free(bytes);
-		}
-		hs_free_database(hs);
+		if (s->n > 0)
+			sl_grams_build(arena, s);
+		return;
 	}
-	else if (s->regex)
-		while (s->n > 0)
-			drop_pattern(arena, s, s->n - 1, rest);
+	/* together they may be too much, or one of them */
+	while (s->n > 0 && (hs_valid_platform() != HS_SUCCESS || !compile(s, arena, &hs, &bad)))
+		drop_pattern(arena, s, !hs && bad < s->n ? bad : s->n - 1, rest);
+	if (!hs)
+		return;
+	if (hs_serialize_database(hs, &bytes, &n) == HS_SUCCESS)
+	{
+		s->database = sl_str_copy(arena, bytes, n);
+		free(bytes);
+	}
+	hs_free_database(hs);
 }
 
 bool
@@ -304,23 +286,16 @@ sl_scan(const scanner *s, hs_scratch_t *scratch, sl_str text,
 	listener l = {found, arg};
 	hs_stream_t *stream;
 
-	if (s->hs && !s->regex)
-		hs_scan(s->hs, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
-	else if (s->hs)
+	if (!s->regex)
+		sl_grams_scan(s, text, found, arg);
+	else if (s->hs && hs_open_stream(s->hs, 0, &stream) == HS_SUCCESS)
 	{
-		if (hs_open_stream(s->hs, 0, &stream) == HS_SUCCESS)
-		{
-			hs_scan_stream(stream, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
-			/* closing tells of what is only known at the end */
-			hs_close_stream(stream, scratch, on_match, &l);
-		}
-		else
-			/* no memory: each of them may be there */
-			for (uint32_t i = 0; i < s->n; i++)
-				found(arg, i);
+		hs_scan_stream(stream, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
+		/* closing tells of what is only known at the end */
+		hs_close_stream(stream, scratch, on_match, &l);
 	}
 	else
+		/* no memory: each of them may be there */
 		for (uint32_t i = 0; i < s->n; i++)
-			if (memmem(text.p, text.n, s->patterns[i].p, s->patterns[i].n))
-				found(arg, i);
+			found(arg, i);
 }

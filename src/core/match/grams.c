@@ -1,0 +1,248 @@
+/*
+ * grams.c
+ *	  One pass over a text for thousands of literals.
+ *
+ * Each literal is found by four of its bytes, those that the fewest others
+ * share.  The scan looks at every four bytes of the text: a bitmap, small
+ * enough for the nearest cache, tells nearly always that they are nobody's;
+ * else a table tells whose they may be, and the whole literal is compared.
+ * Literals of two and three bytes are found by their first two, single bytes
+ * by themselves.
+ *
+ * On command lines and all literals that SigmaHQ's rules look for, this takes
+ * a fraction of what Vectorscan's literal databases do (bench/rules).
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+static inline uint32_t
+load4(const char *p)
+{
+	uint32_t w;
+
+	memcpy(&w, p, 4);
+	return w;
+}
+
+static inline uint32_t
+load2(const char *p)
+{
+	uint16_t w;
+
+	memcpy(&w, p, 2);
+	return w;
+}
+
+static inline uint32_t
+gram_hash(uint32_t gram, uint32_t bits)
+{
+	return (gram * UINT32_C(0x9E3779B1)) >> (32 - bits);
+}
+
+static inline bool
+bit(const uint64_t *map, uint32_t at)
+{
+	return map[at / 64] >> at % 64 & 1;
+}
+
+static void
+set_bit(uint64_t *map, uint32_t at)
+{
+	map[at / 64] |= UINT64_C(1) << at % 64;
+}
+
+static int
+by_slot(const void *a, const void *b)
+{
+	const anchor *x = a,
+				 *y = b;
+
+	if (x->is_short != y->is_short)
+		return x->is_short - y->is_short;
+	if (x->slot != y->slot)
+		return x->slot < y->slot ? -1 : 1;
+	return x->pattern < y->pattern ? -1 : x->pattern > y->pattern;
+}
+
+/* How many literals hold each gram: a table of counts by hash, which may lump a few. */
+static uint32_t *
+count_grams(sl_arena *arena, const scanner *s, uint32_t bits)
+{
+	uint32_t *counts = sl_alloc0(arena, sizeof(uint32_t) << bits);
+
+	for (uint32_t i = 0; i < s->n; i++)
+		for (size_t k = 0; k + 4 <= s->patterns[i].n; k++)
+			counts[gram_hash(load4(s->patterns[i].p + k), bits)]++;
+	return counts;
+}
+
+/*
+ * How often a gram is likely met: in how many literals it is, what of common
+ * letters it is made of, and whether it is part of what every other text of
+ * some systems holds.
+ */
+static uint64_t
+gram_cost(uint32_t count, const char *p)
+{
+	static const char common[] = " .-/\\:_\"=etaoinsrlcdpmu01";
+	static const char everywhere[] =
+		"\"c:\\windows\\system32\\syswow64\\ c:\\program files (x86)\\common files\\microsoft\\ c:\\users\\public\\"
+		"appdata\\local\\temp\\ appdata\\roaming\\ programdata\\ .exe\" .exe -.exe /.dll .com https://www. http:// "
+		"powershell.exe cmd.exe /c svchost.exe -k error failed exception service request message /usr/bin/ /var/log/ /home/ "
+		"null true false user name file path process local host";
+	uint64_t cost = (uint64_t) count * 4;
+
+	for (int i = 0; i < 4; i++)
+		cost += strchr(common, p[i]) ? 8 : 0;
+	if (memmem(everywhere, sizeof(everywhere) - 1, p, 4))
+		cost += 10000;
+	return cost;
+}
+
+void
+sl_grams_build(sl_arena *arena, scanner *s)
+{
+	gram_table *g = &s->grams;
+	uint32_t *counts;
+
+	memset(g, 0, sizeof(*g));
+	for (uint32_t i = 0; i < s->n; i++)
+		(s->patterns[i].n >= 4 ? &g->n_long : &g->n_short)[0]++;
+	/* many bits for each, so that few grams are taken for one by chance; up to 32 kB */
+	for (g->bits = 10; g->bits < 18 && UINT32_C(1) << g->bits < g->n_long * 64; g->bits++)
+		;
+	g->map = sl_alloc0(arena, (UINT32_C(1) << g->bits) / 8);
+	g->pairs = g->n_short ? sl_alloc0(arena, 65536 / 8) : NULL;
+	g->anchors = sl_alloc0(arena, (s->n + 1) * sizeof(anchor));
+	counts = count_grams(arena, s, 16);
+	for (uint32_t i = 0; i < s->n; i++)
+	{
+		sl_str text = s->patterns[i];
+		anchor *a = &g->anchors[i];
+		uint64_t best = UINT64_MAX;
+
+		a->pattern = i;
+		a->is_short = text.n < 4;
+		if (text.n < 4)
+		{
+			a->slot = text.n == 1 ? UINT32_MAX : load2(text.p);
+			/* one byte: any byte may follow it */
+			for (uint32_t second = 0; second < (text.n == 1 ? 256u : 1u); second++)
+			{
+				char pair[2] = {text.p[0], text.n == 1 ? (char) second : text.p[1]};
+
+				set_bit(g->pairs, load2(pair));
+			}
+			continue;
+		}
+		for (size_t k = 0; k + 4 <= text.n && k < UINT16_MAX; k++)
+		{
+			uint64_t cost = gram_cost(counts[gram_hash(load4(text.p + k), 16)], text.p + k);
+
+			if (cost < best)
+			{
+				best = cost;
+				a->offset = (uint16_t) k;
+			}
+		}
+		a->gram = load4(text.p + a->offset);
+		a->slot = gram_hash(a->gram, g->bits);
+		/* the four bytes at the far end are looked at before the whole is */
+		a->far = (int16_t) (a->offset * 2u + 4 > text.n ? -(int) a->offset
+													  : (int) (text.n < INT16_MAX ? text.n : INT16_MAX) - 4 - a->offset);
+		a->far_gram = load4(text.p + a->offset + a->far);
+		set_bit(g->map, a->slot);
+	}
+	qsort(g->anchors, s->n, sizeof(anchor), by_slot);
+	/* where each slot's anchors begin: by a prefix of its bits */
+	g->first = sl_alloc0(arena, ((UINT32_C(1) << (g->bits - 4)) + 1) * sizeof(uint32_t));
+	for (uint32_t i = 0, at = 0; i <= UINT32_C(1) << (g->bits - 4); i++)
+	{
+		while (at < g->n_long && g->anchors[at].slot >> 4 < i)
+			at++;
+		g->first[i] = at;
+	}
+}
+
+/* Literals whose gram may stand at an offset of the text. */
+static void
+try_grams(const scanner *s, sl_str text, size_t at, uint32_t gram, uint32_t slot, void (*found)(void *arg, uint32_t pattern), void *arg)
+{
+	const gram_table *g = &s->grams;
+
+	for (uint32_t i = g->first[slot >> 4]; i < g->first[(slot >> 4) + 1]; i++)
+	{
+		const anchor *a = &g->anchors[i];
+		sl_str literal;
+
+		if (a->gram != gram || at < a->offset || at + 4 + (size_t) (a->far > 0 ? a->far : 0) > text.n ||
+			load4(text.p + at + a->far) != a->far_gram)
+			continue;
+		literal = s->patterns[a->pattern];
+		if (at - a->offset + literal.n <= text.n && memcmp(text.p + at - a->offset, literal.p, literal.n) == 0)
+			found(arg, a->pattern);
+	}
+}
+
+/* Literals of two and three bytes, by their pair, and those of one. */
+static void
+try_short(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uint32_t pattern), void *arg)
+{
+	const gram_table *g = &s->grams;
+	const anchor *anchors = g->anchors + g->n_long;
+	uint32_t pair = at + 2 <= text.n ? load2(text.p + at) : UINT32_MAX,
+			 lo = 0,
+			 hi = g->n_short;
+
+	while (lo < hi)
+	{
+		uint32_t mid = (lo + hi) / 2;
+
+		if (anchors[mid].slot < pair)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < g->n_short && anchors[lo].slot == pair && pair != UINT32_MAX; lo++)
+	{
+		sl_str literal = s->patterns[anchors[lo].pattern];
+
+		if (literal.n == 2 || (at + 3 <= text.n && literal.p[2] == text.p[at + 2]))
+			found(arg, anchors[lo].pattern);
+	}
+	for (uint32_t i = g->n_short; i-- > 0 && anchors[i].slot == UINT32_MAX;)
+		if (s->patterns[anchors[i].pattern].p[0] == text.p[at])
+			found(arg, anchors[i].pattern);
+}
+
+void
+sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg)
+{
+	const gram_table *g = &s->grams;
+	const uint32_t bits = g->bits;
+	size_t i = 0;
+
+	if (text.n >= 4 && g->n_short == 0)
+		for (; i + 4 <= text.n; i++)
+		{
+			uint32_t gram = load4(text.p + i),
+					 slot = gram_hash(gram, bits);
+
+			if (bit(g->map, slot))
+				try_grams(s, text, i, gram, slot, found, arg);
+		}
+	else if (text.n >= 4)
+		for (; i + 4 <= text.n; i++)
+		{
+			uint32_t gram = load4(text.p + i),
+					 slot = gram_hash(gram, bits);
+
+			if (bit(g->map, slot))
+				try_grams(s, text, i, gram, slot, found, arg);
+			if (bit(g->pairs, load2(text.p + i)))
+				try_short(s, text, i, found, arg);
+		}
+	for (; g->n_short > 0 && i < text.n; i++)
+		try_short(s, text, i, found, arg);
+}
