@@ -24,7 +24,7 @@ MODULE_big = stacklens
 EXTENSION = stacklens
 DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
-	src/stacklens.o src/error.o src/spi.o src/rules.o src/ingest.o \
+	src/stacklens.o src/error.o src/spi.o src/rules.o src/backtest.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \

@@ -129,7 +129,7 @@ evaluate(sl_batch *batch, int wait_ms)
 	sl_worker_status("%s", "");
 	source->take(source, batch);
 	matches = sl_matches_new(&effects_arena, rules);
-	correlations = sl_correlations_new(&effects_arena, rules, matches);
+	correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
 	found = judge(rules, batch, matches, correlations);
 	pending = sl_correlations_pending(correlations, batch->watermark);
 	effects = found > 0 || batch->n_dead > 0 || pending;

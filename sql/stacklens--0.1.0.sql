@@ -368,6 +368,8 @@ LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_tem
 	RETURN (SELECT bool_and(e.result) FROM stacklens_internal.explain(rule, record::text) e WHERE e.depth = 0);
 COMMENT ON FUNCTION stacklens.test_rule IS 'Is a detection (with the filters that name it) true of a record? Disabled ones are tested, too';
 
+-- backtest_rule() and its progress stand below the logs that they read.
+
 -- Evaluators add to it every few seconds.
 CREATE TABLE stacklens_internal.rule_stats (
 	rule_id uuid PRIMARY KEY,
@@ -494,6 +496,30 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stacklens.ingest_otlp IS 'Takes in an OTLP ExportLogsServiceRequest (JSON or protobuf, by content type); a record that can''t be taken is counted in rejected, with the reason';
+
+CREATE FUNCTION stacklens_internal.backtest(rule text, definition text, since timestamptz, until timestamptz,
+	OUT at timestamptz, OUT record text, OUT group_values text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'stacklens_backtest' LANGUAGE C STABLE;
+CREATE FUNCTION stacklens.backtest_rule(rule text, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (at timestamptz, record jsonb, group_values jsonb) LANGUAGE sql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT b.at, b.record::jsonb, b.group_values::jsonb FROM stacklens_internal.backtest(rule, NULL, since, until) b;
+END;
+CREATE FUNCTION stacklens.backtest_rule(definition jsonb, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (at timestamptz, record jsonb, group_values jsonb) LANGUAGE sql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT b.at, b.record::jsonb, b.group_values::jsonb FROM stacklens_internal.backtest(NULL, definition::text, since, until) b;
+END;
+COMMENT ON FUNCTION stacklens.backtest_rule(text, timestamptz, timestamptz) IS 'When a stored rule would have matched (or fired) on the retained logs of a time; raises nothing';
+COMMENT ON FUNCTION stacklens.backtest_rule(jsonb, timestamptz, timestamptz) IS 'The same for a rule that isn''t stored yet, as the JSON of its definition or of the short form';
+CREATE FUNCTION stacklens_internal.backtests(OUT pid int, OUT rule text, OUT since timestamptz, OUT until timestamptz,
+	OUT at timestamptz, OUT records bigint, OUT found bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'stacklens_backtests' LANGUAGE C STABLE;
+CREATE VIEW stacklens.stat_progress_backtest AS
+	SELECT b.pid, b.rule, b.since, b.until, b.at, b.records, b.found FROM stacklens_internal.backtests() b;
+COMMENT ON VIEW stacklens.stat_progress_backtest IS 'Running backtest_rule() calls: the log time that each has come to, records read, found so far';
 
 -- The evaluator's place in the inbox: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
@@ -1159,12 +1185,14 @@ BEGIN
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
 		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
-		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules TO stacklens_reader;
+		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules, stacklens.stat_progress_backtest TO stacklens_reader;
 	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
 	-- called by views with the rights of whoever asks
-	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation() TO stacklens_reader;
+	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(),
+		stacklens_internal.backtests() TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
-		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules() TO stacklens_reader;
+		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),
+		stacklens.backtest_rule(text, timestamptz, timestamptz), stacklens.backtest_rule(jsonb, timestamptz, timestamptz) TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text) TO stacklens_operator;
 	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),

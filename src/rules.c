@@ -321,11 +321,63 @@ sl_rule_stored(const char *name, const sl_definitions *definitions, sl_arena *ar
 	if (SPI_execute_with_args(RULE_COLUMNS "WHERE name = $1", 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a rule");
 	if (SPI_processed == 0)
-		return NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("rule \"%s\" does not exist", name),
+				 errhint("SELECT name FROM stacklens.rules; lists them.")));
 	rule = read_stored(0, definitions, arena, &err);
 	if (!rule)
 		sl_ereport(&err);
 	return rule;
+}
+
+static void
+refuse_link(void *arg, sl_rule *rule, const sl_error *err)
+{
+	if (rule == arg)
+		sl_ereport(err);
+}
+
+/* Does a filter name the rule? */
+static bool
+filters(const sl_rule *filter, const sl_rule *rule)
+{
+	for (size_t i = 0; i < filter->n_targets; i++)
+		if (sl_str_eq(filter->targets[i], rule->name) || (rule->stored_name.p && sl_str_eq(filter->targets[i], rule->stored_name)) ||
+			(rule->id.p && filter->targets[i].n == 36 && pg_strncasecmp(filter->targets[i].p, rule->id.p, 36) == 0))
+			return true;
+	return false;
+}
+
+sl_ruleset *
+sl_rules_with(sl_rule *rule, const sl_definitions *definitions, bool others, sl_arena *arena, size_t *tried)
+{
+	sl_ruleset *set = sl_ruleset_new(arena);
+	uint64 n = query(RULE_COLUMNS "WHERE enabled ORDER BY name");
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		sl_error err;
+		sl_rule *other = read_stored(i, definitions, arena, &err);
+
+		if (!other || (rule->id.p && sl_str_eq(other->id, rule->id)) || sl_str_eq(other->name, rule->name))
+			continue;
+		if (other->kind == SL_FILTER && filters(other, rule))
+		{
+			/* those that name other rules, too, would find them missing */
+			if (!others)
+			{
+				other->targets = &rule->name;
+				other->n_targets = 1;
+			}
+			sl_ruleset_add(set, other);
+		}
+		else if (others)
+			sl_ruleset_add(set, other);
+	}
+	*tried = sl_ruleset_size(set);
+	sl_ruleset_add(set, rule);
+	sl_ruleset_finish(set, refuse_link, rule);
+	return set;
 }
 
 /* Rules that are left out, and why. */
@@ -603,17 +655,6 @@ put_explained(void *arg, const sl_explained *node)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Does a filter name the rule? */
-static bool
-filters(const sl_rule *filter, const sl_rule *rule)
-{
-	for (size_t i = 0; i < filter->n_targets; i++)
-		if (sl_str_eq(filter->targets[i], rule->name) || sl_str_eq(filter->targets[i], rule->stored_name) ||
-			(filter->targets[i].n == 36 && pg_strncasecmp(filter->targets[i].p, rule->id.p, 36) == 0))
-			return true;
-	return false;
-}
-
 /* explain(rule text, record text): the rule's nodes, then those of its filters. */
 Datum
 stacklens_explain(PG_FUNCTION_ARGS)
@@ -634,10 +675,6 @@ stacklens_explain(PG_FUNCTION_ARGS)
 	SPI_connect();
 	definitions = sl_definitions_current(&arena);
 	rule = sl_rule_stored(name, definitions, &arena);
-	if (!rule)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("rule \"%s\" does not exist", name),
-				 errhint("SELECT name FROM stacklens.rules; lists them.")));
 	if (rule->kind == SL_CORRELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("rule \"%s\" is a correlation: one record doesn't decide it", name),

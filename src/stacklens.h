@@ -58,7 +58,13 @@ extern void sl_rules_publish(void);
 /* What rules mean beyond their text, from the database's tables. */
 extern sl_definitions *sl_definitions_current(sl_arena *arena);
 
-/* A stored rule that is read again; NULL where there is none of that name. */
+/*
+ * The enabled rules with one more in place of its namesake, compiled; *tried
+ * gets its number.  Where others is false, only it and its filters.
+ */
+extern sl_ruleset *sl_rules_with(sl_rule *rule, const sl_definitions *definitions, bool others, sl_arena *arena, size_t *tried);
+
+/* A stored rule that is read again; an error where there is none of that name. */
 extern sl_rule *sl_rule_stored(const char *name, const sl_definitions *definitions, sl_arena *arena);
 
 /* A statement with n parameters, kept for the session's life; with SPI connected (spi.c). */

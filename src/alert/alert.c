@@ -102,8 +102,9 @@ find_group(sl_matches *m, uint32_t rule, sl_str *values)
 }
 
 void
-sl_matches_add_group(sl_matches *m, uint32_t rule, sl_str *values, const sl_record *record, int64 at)
+sl_matches_add_group(void *matches, uint32_t rule, sl_str *values, const sl_record *record, int64 at)
 {
+	sl_matches *m = matches;
 	group *g = find_group(m, rule, values);
 
 	if (record && g->n_records < SL_SAMPLES)
@@ -238,6 +239,24 @@ put_sample(sl_buf *out, const sl_record *record, int64 at)
 	sl_buf_putc(out, '}');
 }
 
+void
+sl_group_values_json(sl_buf *out, const sl_rule *rule, const sl_str *values)
+{
+	sl_buf_putc(out, '{');
+	for (size_t i = 0; i < rule->n_group_by; i++)
+	{
+		if (i > 0)
+			sl_buf_putc(out, ',');
+		sl_buf_json_string(out, rule->group_by[i]);
+		sl_buf_putc(out, ':');
+		if (values[i].p)
+			sl_buf_json_string(out, cut(out->arena, values[i], MESSAGE_MAX));
+		else
+			sl_buf_puts(out, "null");
+	}
+	sl_buf_putc(out, '}');
+}
+
 static void
 put_group(const sl_matches *m, const group *g, sl_buf *out)
 {
@@ -266,19 +285,9 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	}
 	sl_buf_puts(out, ",\"labels\":");
 	sl_buf_add(out, r->labels.p, r->labels.n);
-	sl_buf_puts(out, ",\"group_values\":{");
-	for (size_t i = 0; i < r->n_group_by; i++)
-	{
-		if (i > 0)
-			sl_buf_putc(out, ',');
-		sl_buf_json_string(out, r->group_by[i]);
-		sl_buf_putc(out, ':');
-		if (g->values[i].p)
-			sl_buf_json_string(out, cut(out->arena, g->values[i], MESSAGE_MAX));
-		else
-			sl_buf_puts(out, "null");
-	}
-	sl_buf_puts(out, "},\"samples\":[");
+	sl_buf_puts(out, ",\"group_values\":");
+	sl_group_values_json(out, r, g->values);
+	sl_buf_puts(out, ",\"samples\":[");
 	for (int i = 0; i < g->n_records; i++)
 	{
 		if (i > 0)

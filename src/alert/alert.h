@@ -22,9 +22,12 @@ extern void sl_matches_add(sl_matches *matches, uint32_t rule, const sl_record *
 
 /*
  * The same for a correlation that fired, whose group's values are given; the
- * record is the one that it fired with, or NULL.
+ * record is the one that it fired with, or NULL.  matches: sl_matches.
  */
-extern void sl_matches_add_group(sl_matches *matches, uint32_t rule, sl_str *values, const sl_record *record, int64 at);
+extern void sl_matches_add_group(void *matches, uint32_t rule, sl_str *values, const sl_record *record, int64 at);
+
+/* A rule's groups' values as a JSON object. */
+extern void sl_group_values_json(sl_buf *out, const sl_rule *rule, const sl_str *values);
 
 /* 16 bytes that tell a rule's groups apart: SHA-256 over its id and the values. */
 extern void sl_group_key(const sl_rule *rule, const sl_str *values, unsigned char *key);

@@ -28,7 +28,8 @@
 typedef struct step
 {
 	struct step *next;
-	const sl_record *record; /* the last that led to it; NULL: none */
+	uint64 seq;				 /* which record of the batch led to it */
+	const sl_record *record; /* that one; NULL: none, time alone */
 	int64 watermark;
 	size_t n;
 	sl_event events[];
@@ -54,13 +55,18 @@ struct sl_correlations
 {
 	sl_arena *arena;
 	const sl_rules *rules;
-	sl_matches *matches;
+	sl_firing firing;
+	void *arg;
 	cgroup **groups;
 	size_t n;
 	size_t cap;
 	cgroup *slots[SLOTS];
 	int64 watermark;
-	const sl_record *record; /* whose events are being applied */
+	uint32_t depth;			 /* of the longest chain */
+	uint64 seq;				 /* records so far */
+	const sl_record *record; /* whose events are being applied, as with these: */
+	uint64 current_seq;
+	int64 current_watermark;
 	cgroup *current;
 };
 
@@ -71,13 +77,17 @@ correlation_of(const sl_correlations *cs, uint32_t rule)
 }
 
 sl_correlations *
-sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_matches *matches)
+sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_firing firing, void *arg)
 {
 	sl_correlations *cs = sl_alloc0(arena, sizeof(*cs));
 
 	cs->arena = arena;
 	cs->rules = rules;
-	cs->matches = matches;
+	for (uint32_t i = 0; i < sl_ruleset_size(rules->set); i++)
+		if (correlation_of(cs, i))
+			cs->depth = Max(cs->depth, correlation_of(cs, i)->depth);
+	cs->firing = firing;
+	cs->arg = arg;
 	return cs;
 }
 
@@ -102,6 +112,9 @@ find_group(sl_correlations *cs, uint32_t rule, sl_str *values)
 	}
 	g = sl_alloc0(cs->arena, sizeof(*g));
 	g->rule = rule;
+	/* groups may outlive the record that they were met with */
+	for (size_t i = 0; i < n; i++)
+		values[i] = sl_str_copy(cs->arena, values[i].p, values[i].n);
 	g->values = values;
 	g->due = SL_NEVER;
 	sl_group_key(sl_ruleset_rule(cs->rules->set, rule), values, g->key.data);
@@ -140,31 +153,37 @@ event_values(sl_correlations *cs, const sl_correlation *c, const sl_record *reco
 }
 
 static void
-add_event(sl_correlations *cs, uint32_t rule, sl_str *values, const sl_record *record, int64 watermark, const sl_event *e)
+add_event(sl_correlations *cs, uint32_t rule, sl_str *values, const sl_record *record, uint64 seq, int64 watermark, const sl_event *e)
 {
 	const sl_correlation *c = correlation_of(cs, rule);
 	bool each_rule = c->type == SL_TEMPORAL || c->type == SL_TEMPORAL_ORDERED || c->type == SL_RATIO;
 	cgroup *g = find_group(cs, rule, values);
+	step **at = &g->first;
 	step *s = g->last;
 
+	/* what fired comes after the records that stand here already, so it goes to its place among them */
+	if (s && s->seq <= seq)
+		at = &g->last->next;
+	else
+		for (s = NULL; *at && (*at)->seq <= seq; at = &(*at)->next)
+			s = *at;
 	/* one record that several of the rules are true of */
-	if (s && s->record == record && record && s->events[0].at == e->at && s->n < c->n_rules)
+	if (s && s->record == record && record && s->seq == seq && s->events[0].at == e->at && s->n < c->n_rules)
 	{
 		if (each_rule)
 			s->events[s->n++] = *e;
 		return;
 	}
 	s = sl_alloc(cs->arena, sizeof(*s) + c->n_rules * sizeof(sl_event));
-	s->next = NULL;
+	s->next = *at;
+	s->seq = seq;
 	s->record = record;
 	s->watermark = watermark;
 	s->n = 1;
 	s->events[0] = *e;
-	if (g->last)
-		g->last->next = s;
-	else
-		g->first = s;
-	g->last = s;
+	*at = s;
+	if (!s->next)
+		g->last = s;
 }
 
 /* What a record that a rule is true of means to a correlation. */
@@ -173,6 +192,7 @@ typedef struct feeding
 	sl_correlations *cs;
 	const sl_record *record;
 	int64 at;
+	uint64 seq;
 	int64 watermark;
 	const sl_rule *from;   /* a correlation that fired, or NULL */
 	const sl_str *values; /* its group's */
@@ -204,13 +224,13 @@ feed(void *arg, uint32_t correlation, uint32_t nth)
 			return;
 	}
 	if (event_values(f->cs, c, f->record, &e))
-		add_event(f->cs, correlation, values, f->record, f->watermark, &e);
+		add_event(f->cs, correlation, values, f->record, f->seq, f->watermark, &e);
 }
 
 void
 sl_correlations_add(sl_correlations *cs, const sl_record *record, const uint32_t *found, size_t n)
 {
-	feeding f = {.cs = cs, .record = record, .watermark = record->watermark, .at = record->timestamp ? record->timestamp : record->observed};
+	feeding f = {.cs = cs, .record = record, .seq = ++cs->seq, .watermark = record->watermark, .at = record->timestamp ? record->timestamp : record->observed};
 
 	for (size_t i = 0; i < n; i++)
 		if (sl_ruleset_n_feeds(cs->rules->set, found[i]) > 0)
@@ -223,11 +243,11 @@ on_fire(void *arg, int64_t at, double actual)
 	sl_correlations *cs = arg;
 	cgroup *g = cs->current;
 	const sl_rule *rule = sl_ruleset_rule(cs->rules->set, g->rule);
-	feeding f = {.cs = cs, .record = cs->record, .watermark = cs->watermark, .at = at, .from = rule, .values = g->values};
+	feeding f = {.cs = cs, .record = cs->record, .seq = cs->current_seq, .watermark = cs->current_watermark, .at = at, .from = rule, .values = g->values};
 
 	sl_matcher_costs(cs->rules->matcher)[g->rule].matches++;
 	if (rule->alerts)
-		sl_matches_add_group(cs->matches, g->rule, g->values, cs->record, at);
+		cs->firing(cs->arg, g->rule, g->values, cs->record, at);
 	sl_ruleset_feeds(cs->rules->set, g->rule, feed, &f);
 }
 
@@ -511,10 +531,14 @@ apply(sl_correlations *cs, cgroup *g)
 	for (const step *s = g->first; s; s = s->next)
 	{
 		cs->record = s->record;
+		cs->current_seq = s->seq;
+		cs->current_watermark = s->watermark;
 		sl_matcher_costs(cs->rules->matcher)[g->rule].evaluations++;
 		sl_group_add(&g->state, s->events, s->n, s->watermark);
 	}
 	cs->record = NULL;
+	cs->current_seq = PG_UINT64_MAX;
+	cs->current_watermark = cs->watermark;
 	sl_group_advance(&g->state, cs->watermark);
 	g->first = g->last = NULL;
 }
@@ -523,7 +547,7 @@ apply(sl_correlations *cs, cgroup *g)
 static cgroup **
 groups_of_depth(sl_correlations *cs, uint32_t depth, size_t *n)
 {
-	cgroup **groups = sl_alloc(cs->arena, (cs->n + 1) * sizeof(*groups));
+	cgroup **groups = palloc((cs->n + 1) * sizeof(*groups));
 
 	*n = 0;
 	for (size_t i = 0; i < cs->n; i++)
@@ -536,7 +560,7 @@ groups_of_depth(sl_correlations *cs, uint32_t depth, size_t *n)
 void
 sl_correlations_store(sl_correlations *cs)
 {
-	for (uint32_t depth = 1; depth <= SL_CORRELATION_MAX_DEPTH; depth++)
+	for (uint32_t depth = 1; depth <= cs->depth; depth++)
 	{
 		size_t n;
 		cgroup **groups = groups_of_depth(cs, depth, &n);
@@ -554,6 +578,26 @@ sl_correlations_store(sl_correlations *cs)
 			}
 			save(cs, groups + from, page);
 		}
+	}
+}
+
+void
+sl_correlations_run(sl_correlations *cs, int64 watermark)
+{
+	cs->watermark = watermark;
+	for (uint32_t depth = 1; depth <= cs->depth; depth++)
+	{
+		size_t n;
+		cgroup **groups = groups_of_depth(cs, depth, &n);
+
+		for (size_t i = 0; i < n; i++)
+		{
+			if (!groups[i]->locked)
+				sl_group_init(&groups[i]->state, correlation_of(cs, groups[i]->rule), cs->arena, on_fire, cs);
+			groups[i]->locked = true;
+			apply(cs, groups[i]);
+		}
+		pfree(groups);
 	}
 }
 

@@ -10,8 +10,11 @@
 
 typedef struct sl_correlations sl_correlations;
 
-/* For one batch; what fires is added to matches. */
-extern sl_correlations *sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_matches *matches);
+/* What is done with each firing of a correlation that raises alerts; record may be NULL. */
+typedef void (*sl_firing)(void *arg, uint32_t rule, sl_str *values, const sl_record *record, int64 at);
+
+/* For one batch. */
+extern sl_correlations *sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_firing firing, void *arg);
 
 /* Notes which rules are true of a record, which must live as long as the arena. */
 extern void sl_correlations_add(sl_correlations *cs, const sl_record *record, const uint32_t *found, size_t n);
@@ -24,5 +27,11 @@ extern bool sl_correlations_pending(sl_correlations *cs, int64 watermark);
  * brings them up to date and writes them, within the batch's transaction.
  */
 extern void sl_correlations_store(sl_correlations *cs);
+
+/*
+ * The same without tables, for trying rules: states stay in the arena, from
+ * one call to the next.
+ */
+extern void sl_correlations_run(sl_correlations *cs, int64 watermark);
 
 #endif /* SL_ALERT_CORRELATION_H */

@@ -55,8 +55,7 @@ typedef struct inbox
 } inbox;
 
 static const char page_query[] =
-	"SELECT xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id,"
-	" span_id, request_id, error_code, attributes::text, resource::text FROM ("
+	"SELECT " SL_LOG_COLUMNS " FROM ("
 	"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)"
 	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
 	" UNION ALL "
@@ -178,8 +177,8 @@ read_fields(sl_batch *batch, HeapTuple tuple, int number, sl_fields *fields)
 		sl_ereport(&err);
 }
 
-static void
-read_row(sl_batch *batch, HeapTuple tuple)
+void
+sl_log_row(sl_batch *batch, HeapTuple tuple)
 {
 	static const struct
 	{
@@ -222,7 +221,7 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 
 	PG_TRY();
 	{
-		read_row(batch, tuple);
+		sl_log_row(batch, tuple);
 	}
 	PG_CATCH();
 	{

@@ -80,6 +80,12 @@ extern sl_source *sl_kafka_open(const char *name);
 #define SL_BATCH_RECORDS 1000
 #define SL_BATCH_BYTES ((size_t) sl_work_mem * 1024 / 4)
 
+/* Columns of stacklens.logs that make a record, and a row of them to one. */
+#define SL_LOG_COLUMNS                                                                                              \
+	"xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id," \
+	" span_id, request_id, error_code, attributes::text, resource::text"
+extern void sl_log_row(sl_batch *batch, struct HeapTupleData *tuple);
+
 /* Adds a message that can't be decoded; payload must live as long as the batch. */
 extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const sl_error *error);
 

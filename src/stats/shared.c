@@ -65,6 +65,14 @@ startup_hook(void)
 			pg_atomic_init_u64(&slot->last_batch_at, 0);
 			pg_atomic_init_u64(&slot->place, 0);
 		}
+		for (int i = 0; i < SL_BACKTESTS; i++)
+		{
+			sl_backtest *b = &sl_shared_state->backtests[i];
+
+			pg_atomic_init_u64(&b->at, 0);
+			pg_atomic_init_u64(&b->records, 0);
+			pg_atomic_init_u64(&b->found, 0);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

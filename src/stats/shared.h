@@ -66,12 +66,28 @@ typedef struct sl_slot
 	pg_atomic_uint64 place; /* inbox: first transaction id not yet judged */
 } sl_slot;
 
+/* A running backtest_rule(). */
+typedef struct sl_backtest
+{
+	pid_t pid; /* 0: free */
+	Oid database;
+	char rule[NAMEDATALEN];
+	TimestampTz since;
+	TimestampTz until;
+	pg_atomic_uint64 at; /* log time that it has come to */
+	pg_atomic_uint64 records;
+	pg_atomic_uint64 found;
+} sl_backtest;
+
+#define SL_BACKTESTS 16
+
 typedef struct sl_shared
 {
 	LWLock *lock;
 	int holds;				 /* utility commands that want no worker to run */
 	bool look_for_extension; /* the launcher may try a maintainer now */
 	sl_slot slots[SL_SLOTS]; /* 0: the launcher, 1: the maintainer */
+	sl_backtest backtests[SL_BACKTESTS];
 } sl_shared;
 
 /* NULL where the library is not preloaded. */
