@@ -263,9 +263,9 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	const sl_rule *r = sl_ruleset_rule(m->rules->set, g->rule);
 	const sl_record *first = g->n_records ? g->records[0] : NULL;
 	/* one record tells a detection's story, but not a correlation's */
-	sl_str message = r->message.p														? r->message
+	sl_str message = r->message.p													 ? r->message
 					 : r->kind == SL_DETECTION && first && first->text[SL_MESSAGE].n ? first->text[SL_MESSAGE]
-																						: r->title;
+																					 : r->title;
 
 	sl_buf_printf(out, "{\"fingerprint\":\"%s\",\"nth\":%zu,\"rule_id\":\"%.36s\",\"severity\":\"%s\",\"n\":%lld,",
 				  g->fingerprint, g->nth, r->id.p, sl_severity_name[r->severity], (long long) g->count);

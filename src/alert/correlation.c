@@ -194,7 +194,7 @@ typedef struct feeding
 	int64 at;
 	uint64 seq;
 	int64 watermark;
-	const sl_rule *from;   /* a correlation that fired, or NULL */
+	const sl_rule *from;  /* a correlation that fired, or NULL */
 	const sl_str *values; /* its group's */
 } feeding;
 
@@ -259,7 +259,7 @@ array_of(Datum *values, bool *nulls, size_t n, Oid type)
 	bool by_value = type == INT8OID || type == INT4OID;
 
 	return construct_md_array(values, nulls, 1, dims, bounds, type, type == UUIDOID ? 16 : type == INT8OID ? 8
-																				   : type == INT4OID	   ? 4
+																					   : type == INT4OID   ? 4
 																										   : -1,
 							  by_value, type == INT8OID ? 'd' : type == UUIDOID ? 'c'
 																				: 'i');

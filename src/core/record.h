@@ -86,7 +86,7 @@ extern "C"
 		int64_t observed;  /* ns since 1970; 0 = none */
 		int severity;	   /* 1-24; 0 = none */
 		uint32_t notes;
-		int64_t watermark; /* ns: how far its source had come with it; for correlations */
+		int64_t watermark;			 /* ns: how far its source had come with it; for correlations */
 		sl_str text[SL_KNOWN_TEXTS]; /* p == NULL where missing */
 		sl_fields attributes;
 		sl_resource *resource; /* NULL, or shared by a message's records */

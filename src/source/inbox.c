@@ -37,7 +37,7 @@ typedef struct place
 	Datum to;
 	uint64 last_xid;
 	int64 last_id;
-	bool exhausted; /* all of the difference was read */
+	bool exhausted;	 /* all of the difference was read */
 	int64 watermark; /* ns */
 } place;
 

@@ -78,13 +78,13 @@ typedef enum stage
 typedef struct partition
 {
 	int32 id;
-	int64 next;		   /* judged up to here */
-	int64 taken;	   /* and this with the batch in hand */
-	int64 stored;	   /* what the table says */
-	int64 committed;   /* what Kafka was told last */
-	int64 first;	   /* where a source without a position starts; -1 unknown */
-	char *tag;		   /* committed metadata, while being asked */
-	bool out_of_range; /* Kafka has no longer what comes next */
+	int64 next;			   /* judged up to here */
+	int64 taken;		   /* and this with the batch in hand */
+	int64 stored;		   /* what the table says */
+	int64 committed;	   /* what Kafka was told last */
+	int64 first;		   /* where a source without a position starts; -1 unknown */
+	char *tag;			   /* committed metadata, while being asked */
+	bool out_of_range;	   /* Kafka has no longer what comes next */
 	int64 watermark;	   /* ns; of next */
 	int64 taken_watermark; /* of taken */
 	int64 active_at;	   /* by sl_now_ms, when there were messages */

@@ -81,7 +81,7 @@ extern sl_source *sl_kafka_open(const char *name);
 #define SL_BATCH_BYTES ((size_t) sl_work_mem * 1024 / 4)
 
 /* Columns of stacklens.logs that make a record, and a row of them to one. */
-#define SL_LOG_COLUMNS                                                                                              \
+#define SL_LOG_COLUMNS                                                                                        \
 	"xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id," \
 	" span_id, request_id, error_code, attributes::text, resource::text"
 extern void sl_log_row(sl_batch *batch, struct HeapTupleData *tuple);

@@ -504,7 +504,8 @@ guess_of(const sl_ruleset *set, const sl_predicate *p)
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			return commonplace(p->text) ? 300 : n < 4 ? 20 : 6;
+			return commonplace(p->text) ? 300 : n < 4 ? 20
+													  : 6;
 		case SL_OP_STARTSWITH:
 		case SL_OP_ENDSWITH:
 			return n < 8 ? affixes[n] : 6;
@@ -512,7 +513,8 @@ guess_of(const sl_ruleset *set, const sl_predicate *p)
 			n = longest_piece(p->text).n;
 			/* FALLTHROUGH */
 		case SL_OP_CONTAINS:
-			return commonplace(p->text) ? 300 : n < 8 ? parts[n] : 8;
+			return commonplace(p->text) ? 300 : n < 8 ? parts[n]
+													  : 8;
 		case SL_OP_REGEX:
 			/* one that a literal doesn't announce is dear to look for */
 			return sl_regex_literals(set->arena, p->text, literals) ? 40 : 350;
@@ -583,8 +585,8 @@ by_rank(const void *a, const void *b)
 				 *y = b;
 
 	return x->rank < y->rank ? -1 : x->rank > y->rank ? 1
-								  : x->child < y->child ? -1
-														: x->child > y->child;
+								: x->child < y->child ? -1
+													  : x->child > y->child;
 }
 
 static void

@@ -150,7 +150,7 @@ sl_grams_build(sl_arena *arena, scanner *s)
 		a->slot = gram_hash(a->gram, g->bits);
 		/* the four bytes at the far end are looked at before the whole is */
 		a->far = (int16_t) (a->offset * 2u + 4 > text.n ? -(int) a->offset
-													  : (int) (text.n < INT16_MAX ? text.n : INT16_MAX) - 4 - a->offset);
+														: (int) (text.n < INT16_MAX ? text.n : INT16_MAX) - 4 - a->offset);
 		a->far_gram = load4(text.p + a->offset + a->far);
 		set_bit(g->map, a->slot);
 	}

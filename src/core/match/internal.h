@@ -204,7 +204,7 @@ struct sl_matcher
 	const sl_ruleset *set;
 	sl_arena *scratch; /* of the current call */
 	uint32_t epoch;
-	uint32_t *tested; /* by predicate: 2 * the epoch in which that was, + 1 if it was true */
+	uint32_t *tested;				/* by predicate: 2 * the epoch in which that was, + 1 if it was true */
 	uint32_t *field_at;				/* by field: the epoch in which it had values */
 	uint32_t *first;				/* by field: their first entry + 1 */
 	sl_value known[SL_KNOWN_TEXTS]; /* what stands apart in a record, as values */
