@@ -30,6 +30,15 @@ typedef struct origin
 	const sl_rule *rule;
 } origin;
 
+/* A file, for import. */
+typedef struct file_text
+{
+	const char *path;
+	const char *text;
+	size_t n;
+	uint32_t rank;
+} file_text;
+
 typedef struct loaded
 {
 	sl_arena arena;
@@ -40,6 +49,10 @@ typedef struct loaded
 	size_t files;
 	size_t errors;
 	FILE *report;
+	bool keep_texts; /* and leave it to the server to judge them */
+	file_text *texts;
+	size_t n_texts;
+	size_t cap_texts;
 } loaded;
 
 static void
@@ -54,6 +67,8 @@ out_of_memory(sl_arena *arena, size_t wanted)
 static void
 report(loaded *l, const char *path, const sl_error *err)
 {
+	if (l->keep_texts)
+		return;
 	l->errors++;
 	fprintf(l->report, "%s:%d:%d: error: %s\n", path, err->line ? err->line : 1, err->col ? err->col : 1,
 			err->message);
@@ -123,6 +138,22 @@ read_file(loaded *l, const char *path, size_t *n)
 }
 
 static void
+keep_text(loaded *l, const char *path, const char *text, size_t n)
+{
+	if (l->n_texts == l->cap_texts)
+	{
+		size_t cap = l->cap_texts ? l->cap_texts * 2 : 256;
+		file_text *texts = sl_alloc(&l->arena, cap * sizeof(*texts));
+
+		if (l->n_texts)
+			memcpy(texts, l->texts, l->n_texts * sizeof(*texts));
+		l->texts = texts;
+		l->cap_texts = cap;
+	}
+	l->texts[l->n_texts++] = (file_text){.path = path, .text = text, .n = n};
+}
+
+static void
 load_file(loaded *l, const char *path)
 {
 	sl_documents documents = {0},
@@ -135,6 +166,8 @@ load_file(loaded *l, const char *path)
 		return;
 	path = sl_str_copy(&l->arena, path, strlen(path) + 1).p;
 	l->files++;
+	if (l->keep_texts)
+		keep_text(l, path, text, n);
 	if (!sl_read_documents(text, n, &l->arena, &documents, &err))
 		report(l, path, &err);
 	for (size_t i = 0; i < documents.n; i++)
@@ -426,47 +459,98 @@ explain(loaded *l, char **paths, size_t n_paths, const char *event)
 	return 0;
 }
 
-/* The files' texts as calls of import_rules, in one transaction. */
+static void
+ignore_link(void *arg, sl_rule *rule, const sl_error *err)
+{
+	(void) arg;
+	(void) rule;
+	(void) err;
+}
+
+/* A file's place in the order in which rules can be imported: what others name comes first. */
+static uint32_t
+rank_of(const loaded *l, const file_text *file)
+{
+	uint32_t rank = 0;
+
+	for (size_t i = 0; i < sl_ruleset_size(l->set); i++)
+	{
+		const sl_rule *rule = l->origins[i].rule;
+		uint32_t one = rule->kind == SL_DETECTION ? 0 : rule->kind == SL_FILTER ? UINT32_MAX
+														: rule->broken			? UINT32_MAX - 1
+																				: rule->correlation->depth;
+
+		if (l->origins[i].path == file->path && one > rank)
+			rank = one;
+	}
+	return rank;
+}
+
+static int
+by_rank(const void *a, const void *b)
+{
+	const file_text *x = a,
+					*y = b;
+
+	return x->rank < y->rank ? -1 : x->rank > y->rank ? 1
+													  : strcmp(x->path, y->path);
+}
+
+/* A text between dollar quotes that don't stand in it. */
+static void
+put_quoted(sl_buf *out, const char *text, size_t n)
+{
+	char tag[24] = "$rules$";
+
+	for (int k = 0; memmem(text, n, tag, strlen(tag)); k++)
+		snprintf(tag, sizeof(tag), "$rules%d$", k);
+	sl_buf_puts(out, tag);
+	sl_buf_add(out, text, n);
+	sl_buf_puts(out, tag);
+}
+
+/*
+ * The files' texts as calls of import_rules, in one transaction; what is wrong
+ * with a rule the server says.
+ */
 static int
 import(loaded *l, char **paths, size_t n)
 {
 	if (n == 0)
 		return usage(stderr, 2);
+	l->keep_texts = true;
 	for (size_t i = 0; i < n; i++)
 		load_path(l, paths[i]);
-	if (l->errors)
-	{
-		fprintf(stderr, "stacklens-rule: nothing is imported: %zu errors\n", l->errors);
-		return 1;
-	}
-	puts("\\set ON_ERROR_STOP on\nBEGIN;");
-	for (size_t i = 0; i < sl_ruleset_size(l->set);)
+	sl_ruleset_finish(l->set, ignore_link, NULL);
+	for (size_t i = 0; i < l->n_texts; i++)
+		l->texts[i].rank = rank_of(l, &l->texts[i]);
+	if (l->n_texts > 0)
+		qsort(l->texts, l->n_texts, sizeof(file_text), by_rank);
+	fputs("\\set ON_ERROR_STOP on\n\\set QUIET on\nBEGIN;\nSET LOCAL client_min_messages = warning;\n"
+		  "CREATE TEMPORARY TABLE stacklens_import (origin text, status text, error text, line int, col int) ON COMMIT DROP;\n",
+		  stdout);
+	for (size_t i = 0; i < l->n_texts; i++)
 	{
 		sl_arena arena;
-		sl_buf json,
-			sql;
-		const char *path = l->origins[i].path;
-		char tag[24] = "$rules$";
+		sl_buf sql;
 
-		/* one call for each file, so that its name is kept as the rules' origin */
 		sl_arena_init(&arena, 0, out_of_memory);
-		sl_buf_init(&json, &arena, 4096);
-		for (; i < sl_ruleset_size(l->set) && l->origins[i].path == path; i++)
-		{
-			sl_buf_putc(&json, json.n ? ',' : '[');
-			sl_node_json(&json, sl_ruleset_rule(l->set, i)->definition);
-		}
-		sl_buf_putc(&json, ']');
-		for (int k = 0; strstr(json.p, tag) || strstr(path, tag); k++)
-			snprintf(tag, sizeof(tag), "$rules%d$", k);
-		sl_buf_init(&sql, &arena, json.n + 256);
-		sl_buf_printf(&sql, "SELECT * FROM stacklens.import_rules(%s%s%s, origin => %s%s%s);\n", tag, json.p, tag,
-					  tag, path, tag);
+		sl_buf_init(&sql, &arena, l->texts[i].n + 512);
+		sl_buf_puts(&sql, "INSERT INTO stacklens_import SELECT ");
+		put_quoted(&sql, l->texts[i].path, strlen(l->texts[i].path));
+		sl_buf_puts(&sql, ", status, error, line, col FROM stacklens.import_rules(");
+		put_quoted(&sql, l->texts[i].text, l->texts[i].n);
+		sl_buf_puts(&sql, ", ");
+		put_quoted(&sql, l->texts[i].path, strlen(l->texts[i].path));
+		sl_buf_puts(&sql, ");\n");
 		fwrite(sql.p, 1, sql.n, stdout);
 		sl_arena_free(&arena);
 	}
-	puts("COMMIT;");
-	return 0;
+	fputs("SELECT format('%s:%s:%s: error: %s', origin, line, col, error) AS rejected FROM stacklens_import"
+		  " WHERE status = 'rejected' ORDER BY origin, line;\n"
+		  "SELECT status, count(*) FROM stacklens_import GROUP BY status ORDER BY status;\nCOMMIT;\n",
+		  stdout);
+	return l->errors ? 1 : 0;
 }
 
 static int
