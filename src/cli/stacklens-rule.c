@@ -477,7 +477,7 @@ rank_of(const loaded *l, const file_text *file)
 	{
 		const sl_rule *rule = l->origins[i].rule;
 		uint32_t one = rule->kind == SL_DETECTION ? 0 : rule->kind == SL_FILTER ? UINT32_MAX
-														: rule->broken			? UINT32_MAX - 1
+													: rule->broken				? UINT32_MAX - 1
 																				: rule->correlation->depth;
 
 		if (l->origins[i].path == file->path && one > rank)

@@ -498,23 +498,24 @@ guess_of(const sl_ruleset *set, const sl_predicate *p)
 {
 	static const uint64_t parts[] = {400, 200, 100, 50, 24, 16, 12, 10},
 						  affixes[] = {100, 100, 80, 60, 40, 12, 10, 8};
-	sl_str literals[SL_REGEX_LITERALS];
+	sl_str literals[SL_REGEX_LITERALS],
+		piece;
 	size_t n = p->text.n;
 
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			return commonplace(p->text) ? 300 : n < 4 ? 20
-													  : 6;
+			return commonplace(p->text) ? 3000 : n < 4 ? 20
+													   : 6;
 		case SL_OP_STARTSWITH:
 		case SL_OP_ENDSWITH:
-			return n < 8 ? affixes[n] : 6;
+			return sl_is_commonplace(p->text) ? 300 : n < 8 ? affixes[n]
+															: 6;
 		case SL_OP_GLOB:
-			n = longest_piece(p->text).n;
-			/* FALLTHROUGH */
 		case SL_OP_CONTAINS:
-			return commonplace(p->text) ? 300 : n < 8 ? parts[n]
-													  : 8;
+			piece = longest_piece(p->text);
+			return sl_is_commonplace(piece) || commonplace(piece) ? 300 : piece.n < 8 ? parts[piece.n]
+																					  : 8;
 		case SL_OP_REGEX:
 			/* one that a literal doesn't announce is dear to look for */
 			return sl_regex_literals(set->arena, p->text, literals) ? 40 : 350;
@@ -541,7 +542,7 @@ static uint64_t
 frequency_of(const sl_ruleset *set, uint32_t id)
 {
 	/* what many rules ask is common, and so are the fields that many ask for */
-	return guess_of(set, set->predicates[id]) * (16 + set->owners[id]) * (4 + magnitude(set->askers[set->tests[id].field]));
+	return guess_of(set, set->predicates[id]) * (16 + set->owners[id]) * (64 + set->askers[set->tests[id].field]);
 }
 
 /* How likely an expression is true, to put what isn't first: an "and" ends there. */

@@ -77,6 +77,19 @@ count_grams(sl_arena *arena, const scanner *s, uint32_t bits)
 	return counts;
 }
 
+/* What is part of every other text of some systems, and so tells little. */
+bool
+sl_is_commonplace(sl_str text)
+{
+	static const char everywhere[] =
+		"\"c:\\windows\\system32\\syswow64\\ c:\\program files (x86)\\common files\\microsoft\\ c:\\users\\public\\"
+		"appdata\\local\\temp\\ appdata\\roaming\\ programdata\\ .exe\" .exe -.exe /.dll .com https://www. http:// "
+		"powershell.exe cmd.exe /c svchost.exe -k error failed exception service request message /usr/bin/ /var/log/ /home/ "
+		"null true false user name file path process local host";
+
+	return memmem(everywhere, sizeof(everywhere) - 1, text.p, text.n) != NULL;
+}
+
 /*
  * How often a gram is likely met: in how many literals it is, what of common
  * letters it is made of, and whether it is part of what every other text of
@@ -86,16 +99,11 @@ static uint64_t
 gram_cost(uint32_t count, const char *p)
 {
 	static const char common[] = " .-/\\:_\"=etaoinsrlcdpmu01";
-	static const char everywhere[] =
-		"\"c:\\windows\\system32\\syswow64\\ c:\\program files (x86)\\common files\\microsoft\\ c:\\users\\public\\"
-		"appdata\\local\\temp\\ appdata\\roaming\\ programdata\\ .exe\" .exe -.exe /.dll .com https://www. http:// "
-		"powershell.exe cmd.exe /c svchost.exe -k error failed exception service request message /usr/bin/ /var/log/ /home/ "
-		"null true false user name file path process local host";
 	uint64_t cost = (uint64_t) count * 4;
 
 	for (int i = 0; i < 4; i++)
 		cost += strchr(common, p[i]) ? 8 : 0;
-	if (memmem(everywhere, sizeof(everywhere) - 1, p, 4))
+	if (sl_is_commonplace((sl_str){p, 4}))
 		cost += 10000;
 	return cost;
 }

@@ -234,6 +234,9 @@ extern bool sl_matcher_predicate(sl_matcher *m, uint32_t id);
 /* Sigma's name of a field of a Windows event that was XML; p == NULL for others. */
 extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
 
+/* Is a folded text part of what nearly every text holds? */
+extern bool sl_is_commonplace(sl_str text);
+
 /* grams.c: literals; a literal may be told more than once. */
 extern void sl_grams_build(sl_arena *arena, scanner *s);
 extern void sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg);
