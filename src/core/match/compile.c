@@ -596,11 +596,12 @@ sort_operands(sl_ruleset *set)
 	for (uint32_t i = 0; i < set->n_exprs; i++)
 	{
 		const expr *e = &set->exprs[i];
-		uint32_t *children = set->children.v + e->first;
+		uint32_t *children;
 		ranked *order;
 
 		if (e->kind != SL_EXPR_AND || e->n < 2)
 			continue;
+		children = set->children.v + e->first;
 		order = sl_alloc(set->arena, e->n * sizeof(ranked));
 		for (uint32_t k = 0; k < e->n; k++)
 			order[k] = (ranked){rank_of(set, children[k]), children[k]};

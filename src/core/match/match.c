@@ -662,12 +662,13 @@ static bool
 expr_true(sl_matcher *m, uint32_t id)
 {
 	const expr *e = &m->set->exprs[id];
-	const uint32_t *children = m->set->children.v + e->first;
+	const uint32_t *children;
 
+	if (e->kind == SL_EXPR_PREDICATE)
+		return sl_matcher_predicate(m, e->predicate);
+	children = m->set->children.v + e->first;
 	switch (e->kind)
 	{
-		case SL_EXPR_PREDICATE:
-			return sl_matcher_predicate(m, e->predicate);
 		case SL_EXPR_NOT:
 			return !expr_true(m, children[0]);
 		case SL_EXPR_AND:
@@ -680,8 +681,9 @@ expr_true(sl_matcher *m, uint32_t id)
 				if (expr_true(m, children[i]))
 					return true;
 			return false;
+		default:
+			return false;
 	}
-	return false;
 }
 
 static int
