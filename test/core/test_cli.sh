@@ -153,5 +153,21 @@ if [ -c /dev/full ]; then
 	err_has "could not write"
 fi
 
+printf '{"message":"all is well","n":1}' >event.json
+run 0 "explain" explain --rule rules/a --event event.json
+grep -q '^false  *test message' out
+ok $? "tells of each part whether it is true"
+run 2 "explain without an event" explain --rule rules/a
+printf 'title: P\ndetection: {s: {a|expand: "%%who%%"}, condition: s}\n' >expand.yml
+run 1 "check of a placeholder that isn't defined" check expand.yml
+grep -q 'placeholder "who" is not defined' out
+ok $? "names it"
+printf 'who: [me, you]\n' >placeholders.yml
+run 0 "check with placeholders" check --placeholders placeholders.yml expand.yml
+run 0 "import" import expand.yml
+grep -q 'stacklens.import_rules(.rules.title: P' out
+ok $? "writes SQL, and leaves it to the server to judge"
+run 2 "import of nothing" import
+
 echo "1..$n"
 exit $failed

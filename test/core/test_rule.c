@@ -3,7 +3,7 @@
  *	  Rule documents to rules: values, modifiers, conditions, every error.
  */
 #include "tap.h"
-#include "../../src/core/rule/rule.h"
+#include "../../src/core/rule/correlation.h"
 #include "../../src/core/utf8.h"
 
 #include <setjmp.h>
@@ -628,6 +628,96 @@ test_damage(void)
 	}
 }
 
+typedef struct complaints
+{
+	sl_buf text;
+	size_t n;
+} complaints;
+
+static void
+complain(void *arg, sl_rule *rule, const sl_error *error)
+{
+	complaints *c = arg;
+
+	ok(rule->broken && error->hint[0] + error->detail[0] > 0, "a complaint says more: %s", error->message);
+	sl_buf_printf(&c->text, "%s%.*s: %s at %d:%d", c->n++ ? "; " : "", SL_STR_FMT(rule->name), error->message, error->line, error->col);
+}
+
+/* What linking says of the rules of a text. */
+static void
+links(const char *text, const char *want, const char *what)
+{
+	sl_documents documents = {0};
+	sl_rule *rules[200];
+	size_t n = 0;
+	complaints c = {.n = 0};
+
+	sl_buf_init(&c.text, tap_arena(), 256);
+	if (!sl_read_documents(text, strlen(text), tap_arena(), &documents, &err))
+		printf("Bail out! %s\n", err.message), exit(1);
+	for (size_t i = 0; i < documents.n; i++)
+		if (!(rules[n++] = sl_rule_read(documents.v[i], NULL, tap_arena(), &err)))
+			printf("Bail out! %s\n", err.message), exit(1);
+	sl_rules_link(rules, n, tap_arena(), complain, &c);
+	is(B(&c.text), want, "%s", what);
+}
+
+#define BASE "title: base\nname: base\ndetection: {s: {a: b}, condition: s}\n---\n"
+#define COUNTS(name, rule) "title: " name "\ncorrelation: {type: event_count, rules: [" rule "], timespan: 1m, condition: {gte: 2}}\n---\n"
+
+static void
+test_links(void)
+{
+	sl_buf chain;
+
+	links(BASE COUNTS("x", "base"), "", "a correlation finds its rule");
+	links(COUNTS("y", "x") COUNTS("x", "base") BASE, "", "in any order, also another correlation");
+	links(BASE COUNTS("x", "nobody"), "x: correlation names rule \"nobody\", which is not there at 6:42", "a rule that isn't there");
+	links(COUNTS("x", "x"), "x: correlation names itself, \"x\" at 2:42", "itself");
+	links(COUNTS("x", "y") COUNTS("y", "x"),
+		  "y: correlation \"y\" is part of a cycle at 4:1; x: correlation names rule \"y\", which is left out itself at 2:42", "a cycle");
+	links(BASE "title: base\nname: base\ndetection: {s: {c: d}, condition: s}\n---\n" COUNTS("x", "base"),
+		  "x: correlation names rule \"base\", and there are two of that name at 10:42", "a name that two rules have");
+	links("title: a\nid: 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n---\n"
+		  "title: b\nid: 6F2F1C6E-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n",
+		  "b: id 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11 is already that of rule \"a\" at 6:5", "two rules with one id");
+	links(BASE "title: f\nfilter: {rules: [base, other], s: {a: c}, condition: not s}\n", "f: filter names rule \"other\", which is not there at 6:24",
+		  "a filter of a rule that isn't there");
+	links(BASE COUNTS("x", "base") "title: f\nfilter: {rules: [x], s: {a: c}, condition: not s}\n", "f: filter names \"x\", which is of another kind at 9:18",
+		  "a filter of a correlation");
+
+	sl_buf_init(&chain, tap_arena(), 4096);
+	sl_buf_puts(&chain, BASE COUNTS("c0", "base"));
+	for (int i = 1; i < SL_CORRELATION_MAX_DEPTH; i++)
+		sl_buf_printf(&chain, "title: c%d\ncorrelation: {type: event_count, rules: [c%d], timespan: 1m, condition: {gte: 2}}\n---\n", i, i - 1);
+	links(chain.p, "", "a chain as long as it may be");
+	sl_buf_puts(&chain, COUNTS("c32", "c31"));
+	links(chain.p, "c32: correlation \"c32\" is part of a chain that is too long at 101:1", "and one too many");
+
+	refused("title: t\ncorrelation: {rules: [a], timespan: 5m, condition: {gte: 1}}\n", 2, 14, SL_SYNTAX, "correlation has no type");
+	refused("title: t\ncorrelation: {type: count, rules: [a]}\n", 2, 21, SL_SYNTAX, "unknown correlation type \"count\"");
+	ok(strstr(err.hint, "event_count, value_count"), "with a hint that lists them");
+	refused("title: t\ncorrelation: {type: event_count, timespan: 5m}\n", 2, 1, SL_SYNTAX, "names no rules");
+	refused("title: t\ncorrelation: {type: event_count, rules: [], timespan: 5m}\n", 2, 34, SL_SYNTAX, "\"rules\" is empty");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a, a], timespan: 5m}\n", 2, 45, SL_SYNTAX, "\"a\" stands twice");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 0m, condition: {gte: 1}}\n", 2, 56, SL_INVALID_PARAMETER, "is no timespan: \"0m\"");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 3q, condition: {gte: 1}}\n", 2, 56, SL_INVALID_PARAMETER, "is no timespan: \"3q\"");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], condition: {gte: 1}}\n", 2, 1, SL_SYNTAX, "has no timespan");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 1m}\n", 2, 14, SL_SYNTAX, "compares with nothing");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {gte: x}}\n", 2, 77, SL_SYNTAX, "\"gte\" takes a number, not text");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {field: x, gte: 1}}\n", 2, 72, SL_SYNTAX, "has no \"field\"");
+	refused("title: t\ncorrelation: {type: value_count, rules: [a], timespan: 1m, condition: {gte: 1}}\n", 2, 71, SL_SYNTAX, "names no field");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], group-by: [], timespan: 1m, condition: {gte: 1}}\n", 2, 46, SL_SYNTAX, "\"group-by\" is empty");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], aliases: {x: {b: c}}, timespan: 1m, condition: {gte: 1}}\n", 2, 60, SL_SYNTAX,
+			"alias names rule \"b\"");
+	refused("title: t\ncorrelation: {type: ratio, rules: [a], timespan: 1m, condition: {gte: 1}}\n", 2, 28, SL_SYNTAX, "of a ratio are two");
+	refused("title: t\ncorrelation: {type: spike, rules: [a], timespan: 1m}\n", 2, 14, SL_SYNTAX, "has no height");
+	refused("title: t\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {gte: 1}}\nstacklens: {after: later}\n", 3, 13, SL_INVALID_PARAMETER,
+			"is either reset or slide");
+	refused("title: t\nstacklens: {lateness: 1m}\n" TAIL, 2, 13, SL_SYNTAX, "is for correlations only");
+	refused("title: t\ndetection: {s: {a: b}, condition: s}\ncorrelation: {}\n", 3, 1, SL_SYNTAX, "not both");
+}
+
 int
 main(void)
 {
@@ -637,6 +727,7 @@ main(void)
 	test_documents();
 	test_hostile();
 	test_damage();
+	test_links();
 	sl_arena_free(tap_arena());
 	return tap_done();
 }

@@ -155,6 +155,22 @@ link_filter(linker *l, sl_rule *rule)
 		rule->target_index[i] = (uint32_t) resolve(l, rule, "filter", rule->targets[i], i);
 }
 
+/* In a circle by way of a rule, or too long. */
+static void
+refuse_chain(linker *l, sl_rule *rule, const sl_str *circle)
+{
+	sl_error err = {0};
+
+	sl_fail_at(&err, rule->definition ? rule->definition->line : 0, rule->definition ? rule->definition->col : 0,
+			   SL_INVALID_PARAMETER, "correlation \"%.*s\" is part of a %s", SL_STR_FMT(rule->name),
+			   circle ? "cycle" : "chain that is too long");
+	if (circle)
+		sl_error_detail(&err, "It names \"%.*s\", which comes to depend on it.", SL_STR_FMT(*circle));
+	else
+		sl_error_detail(&err, "%d correlations may follow one another.", SL_CORRELATION_MAX_DEPTH);
+	complain(l, rule, &err);
+}
+
 /* depths: 0 = not looked at, UINT32_MAX = being looked at. */
 static void
 link_correlation(linker *l, uint32_t at, uint32_t *depths, int level)
@@ -176,16 +192,7 @@ link_correlation(linker *l, uint32_t at, uint32_t *depths, int level)
 
 			if (cycle || level > SL_CORRELATION_MAX_DEPTH)
 			{
-				sl_error err = {0};
-
-				sl_fail_at(&err, rule->definition ? rule->definition->line : 0, rule->definition ? rule->definition->col : 0,
-						   SL_INVALID_PARAMETER, "correlation \"%.*s\" is part of a %s", SL_STR_FMT(rule->name),
-						   cycle ? "cycle" : "chain that is too long");
-				if (cycle)
-					sl_error_detail(&err, "It names \"%.*s\", which comes to depend on it.", SL_STR_FMT(c->rules[i]));
-				else
-					sl_error_detail(&err, "%d correlations may follow one another.", SL_CORRELATION_MAX_DEPTH);
-				complain(l, rule, &err);
+				refuse_chain(l, rule, cycle ? &c->rules[i] : NULL);
 				break;
 			}
 			if (depths[found] == 0)
@@ -210,6 +217,8 @@ link_correlation(linker *l, uint32_t at, uint32_t *depths, int level)
 			c->group_fields[i * c->n_group_by + k] = field;
 		}
 	}
+	if (depth > SL_CORRELATION_MAX_DEPTH && !rule->broken)
+		refuse_chain(l, rule, NULL);
 	c->depth = depth;
 	depths[at] = depth;
 }
