@@ -1206,10 +1206,12 @@ COMMENT ON FUNCTION stacklens.create_roles IS 'Makes the roles stacklens_reader,
 REVOKE ALL ON SCHEMA stacklens_internal FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stacklens, stacklens_internal FROM PUBLIC;
 
--- What a dump keeps: all but logs, feed, changes and incarnation.
+-- What a dump keeps: all but logs, feed, changes, incarnation and the compiled rules.
 SELECT pg_extension_config_dump('stacklens_internal.rules', '');
 SELECT pg_extension_config_dump('stacklens_internal.rule_history', '');
 SELECT pg_extension_config_dump('stacklens_internal.rule_stats', '');
+SELECT pg_extension_config_dump('stacklens_internal.correlation_states', '');
+SELECT pg_extension_config_dump('stacklens_internal.correlation_chunks', '');
 SELECT pg_extension_config_dump('stacklens.logsources', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('stacklens.placeholders', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');

@@ -179,6 +179,20 @@ for my $round (1 .. 10)
 }
 ok($server->wait_for('1,000 events of each of three hosts fire ten times, with the evaluator killed five times', "SELECT string_agg(count::text, ' ') FROM stacklens.alerts WHERE rule = 'Ticks'", is => '10 10 10'), '1,000 events of each of three hosts fire ten times, with the evaluator killed five times');
 
+# --- a dump keeps rules, what they mean, who changed them, and where correlations are ---
+$server->sql(q{INSERT INTO stacklens.placeholders VALUES ('admins', '["root"]'); INSERT INTO stacklens.logsources (product, detection) VALUES ('shop', '{"service": "shop"}')});
+my $kept = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM (SELECT to_jsonb(r) - 'error' FROM stacklens.rules r UNION ALL SELECT to_jsonb(h) FROM stacklens.rule_history h
+	UNION ALL SELECT to_jsonb(l) FROM stacklens.logsources l UNION ALL SELECT to_jsonb(p) FROM stacklens.placeholders p
+	UNION ALL SELECT to_jsonb(s) FROM stacklens_internal.correlation_states s) u (t)};
+$server->node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", $server->node->connstr('stacklens') ], 'a dump');
+in_db('postgres', 'CREATE DATABASE restored');
+$server->node->command_ok([ 'pg_restore', '-d', $server->node->connstr('restored'), "$dir/dump" ], 'is restored');
+# the silence goes on being counted in the original
+my $frozen = $kept =~ s/UNION ALL SELECT to_jsonb\(s\).*? s\)/)/sr;
+is(in_db('restored', $frozen), $server->sql($frozen), 'with the same rules, history, log sources and placeholders');
+is(in_db('restored', 'SELECT count(*) FROM stacklens_internal.correlation_states'), $server->sql('SELECT count(*) FROM stacklens_internal.correlation_states'), 'and states');
+is(in_db('restored', q{SELECT name FROM stacklens.match_rules('{"kind": "base"}')}), 'base', 'which work');
+
 # --- a backtest can be watched, and ended ---
 $server->sql("SELECT count(stacklens.ingest(jsonb_build_object('kind', 'bulk', 'n', n))) FROM generate_series(1, 20000) n");
 my $pid_file = "$dir/pid";

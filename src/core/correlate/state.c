@@ -2,8 +2,8 @@
  * state.c
  *	  A group's state as bytes.
  *
- * Numbers stand in the machine's own order: the state never leaves its
- * database's server, and a dump leaves it out.
+ * Numbers stand in the machine's own order, so a dump keeps the states of
+ * machines of its kind.
  */
 #include "correlate.h"
 
