@@ -106,6 +106,23 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches, sl_corr
 	return total;
 }
 
+/*
+ * Correlations count the records of all sources, so time goes no faster than
+ * the slowest of them.  What this one has come to is told once it is sure.
+ */
+static int64 reached;
+
+static void
+wait_for_others(sl_batch *batch)
+{
+	int64 others = sl_lowest_watermark(sl_my_slot);
+
+	reached = batch->watermark;
+	batch->watermark = Min(batch->watermark, others);
+	for (size_t i = 0; i < batch->records.n; i++)
+		batch->records.v[i].watermark = Min(batch->records.v[i].watermark, others);
+}
+
 /* Gives the ms until there may be more, 0 when there is. */
 static int
 evaluate(sl_batch *batch, int wait_ms)
@@ -128,6 +145,7 @@ evaluate(sl_batch *batch, int wait_ms)
 	}
 	sl_worker_status("%s", "");
 	source->take(source, batch);
+	wait_for_others(batch);
 	matches = sl_matches_new(&effects_arena, rules);
 	correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
 	found = judge(rules, batch, matches, correlations);
@@ -153,6 +171,7 @@ evaluate(sl_batch *batch, int wait_ms)
 		pg_atomic_fetch_add_u64(&sl_my_slot->batches, 1);
 		pg_atomic_write_u64(&sl_my_slot->last_batch_at, (uint64) GetCurrentTimestamp());
 	}
+	pg_atomic_write_u64(&sl_my_slot->watermark, (uint64) reached);
 	if (source->settled(source, batch, stored))
 		wait_ms = 0;
 	store_costs(rules);

@@ -80,6 +80,7 @@ want(int index, sl_kind kind, const char *source, int64 version)
 		pg_atomic_write_u64(&slot->dead_letters, 0);
 		pg_atomic_write_u64(&slot->last_batch_at, 0);
 		pg_atomic_write_u64(&slot->place, 0);
+		pg_atomic_write_u64(&slot->watermark, (uint64) PG_INT64_MIN);
 	}
 	else if (slot->state == SL_STOPPED && slot->pid == 0)
 		slot->state = SL_WAITING;

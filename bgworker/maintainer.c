@@ -69,11 +69,28 @@ publish_wanted(void)
 	sl_commit();
 }
 
+/* Correlation states that no window can reach; true when there are more. */
+static bool
+expire(void)
+{
+	int64 watermark = sl_lowest_watermark(NULL);
+	char sql[128];
+	bool more;
+
+	/* some source hasn't come to where it was */
+	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
+		return false;
+	snprintf(sql, sizeof(sql), "SELECT FROM stacklens_internal.expire_correlations(" INT64_FORMAT ", 10000) n WHERE n = 10000", watermark);
+	sl_begin();
+	more = sl_execute(sql, false) > 0;
+	sl_commit();
+	return more;
+}
+
 static int
 step(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool more;
 
 	settle_term();
 	publish_wanted();
@@ -88,10 +105,7 @@ step(void)
 		kept_order_at = now;
 	}
 	/* in small steps, so that no lock is held for long */
-	sl_begin();
-	more = sl_execute("SELECT FROM stacklens_internal.expire_correlations(10000) n WHERE n = 10000", false) > 0;
-	sl_commit();
-	return more ? 10 : 60000;
+	return expire() ? 10 : 60000;
 }
 
 void

@@ -715,27 +715,18 @@ CREATE TABLE stacklens_internal.correlation_chunks (
 	events bytea NOT NULL,
 	PRIMARY KEY (rule_key, group_key, number)
 );
-ALTER TABLE stacklens_internal.correlation_chunks ALTER events SET STORAGE PLAIN;
+ALTER TABLE stacklens_internal.correlation_chunks ALTER events SET STORAGE EXTERNAL;	-- late events may make one large
 
--- How far all sources have come: by the clock where nothing waits to be judged.
-CREATE FUNCTION stacklens_internal.horizon() RETURNS bigint LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT (extract(epoch FROM now()) * 1000000000)::bigint - 60000000000 AS ns
-	UNION ALL SELECT i.watermark FROM stacklens_internal.inbox_position i WHERE i.watermark IS NOT NULL AND NOT i.exhausted
-	UNION ALL SELECT p.watermark FROM stacklens_internal.positions p WHERE p.watermark IS NOT NULL AND p.high_watermark > p.next_offset
-	ORDER BY ns LIMIT 1;
-END;
-
--- Forgets groups whose events no window can reach any more; gives how many.
-CREATE FUNCTION stacklens_internal.expire_correlations(most int) RETURNS bigint LANGUAGE plpgsql
+-- Forgets groups that are as if they had never been, now that all sources have come to a
+-- watermark; gives how many.
+CREATE FUNCTION stacklens_internal.expire_correlations(watermark bigint, most int) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n bigint;
 BEGIN
 	WITH old AS (
 		SELECT s.rule_key, s.group_key FROM stacklens_internal.correlation_states s
-		WHERE s.expires < stacklens_internal.horizon() LIMIT most FOR UPDATE SKIP LOCKED
+		WHERE s.expires < watermark LIMIT most FOR UPDATE SKIP LOCKED
 	), chunks AS (
 		DELETE FROM stacklens_internal.correlation_chunks c USING old o WHERE c.rule_key = o.rule_key AND c.group_key = o.group_key
 	)

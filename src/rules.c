@@ -543,7 +543,7 @@ forget_states(const sl_ruleset *set)
 	Datum values[1];
 
 	for (size_t i = 0; i < sl_ruleset_size(set); i++)
-		if (sl_ruleset_rule(set, i)->correlation)
+		if (sl_ruleset_rule(set, i)->correlation && !sl_ruleset_rule(set, i)->broken)
 			keys[n++] = UUIDPGetDatum((pg_uuid_t *) sl_ruleset_rule(set, i)->correlation->key);
 	values[0] = PointerGetDatum(construct_array(keys, n, UUIDOID, 16, false, TYPALIGN_CHAR));
 	if (SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_states WHERE rule_key <> ALL ($1)", 1, types, values,

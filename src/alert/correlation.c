@@ -62,7 +62,8 @@ struct sl_correlations
 	size_t cap;
 	cgroup *slots[SLOTS];
 	int64 watermark;
-	uint32_t depth;			 /* of the longest chain */
+	uint32_t depth; /* of the longest chain */
+	int64 now;
 	uint64 seq;				 /* records so far */
 	const sl_record *record; /* whose events are being applied, as with these: */
 	uint64 current_seq;
@@ -86,6 +87,7 @@ sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_firing firing, vo
 	for (uint32_t i = 0; i < sl_ruleset_size(rules->set); i++)
 		if (correlation_of(cs, i))
 			cs->depth = Max(cs->depth, correlation_of(cs, i)->depth);
+	cs->now = sl_now_ns();
 	cs->firing = firing;
 	cs->arg = arg;
 	return cs;
@@ -232,6 +234,9 @@ sl_correlations_add(sl_correlations *cs, const sl_record *record, const uint32_t
 {
 	feeding f = {.cs = cs, .record = record, .seq = ++cs->seq, .watermark = record->watermark, .at = record->timestamp ? record->timestamp : record->observed};
 
+	/* a clock that is ahead would make all that follows late */
+	f.at = Min(f.at, cs->now);
+
 	for (size_t i = 0; i < n; i++)
 		if (sl_ruleset_n_feeds(cs->rules->set, found[i]) > 0)
 			sl_ruleset_feeds(cs->rules->set, found[i], feed, &f);
@@ -243,7 +248,7 @@ on_fire(void *arg, int64_t at, double actual)
 	sl_correlations *cs = arg;
 	cgroup *g = cs->current;
 	const sl_rule *rule = sl_ruleset_rule(cs->rules->set, g->rule);
-	feeding f = {.cs = cs, .record = cs->record, .seq = cs->current_seq, .watermark = cs->current_watermark, .at = at, .from = rule, .values = g->values};
+	feeding f = {.cs = cs, .record = cs->record, .seq = cs->current_seq, .watermark = Min(cs->current_watermark, at), .at = at, .from = rule, .values = g->values};
 
 	sl_matcher_costs(cs->rules->matcher)[g->rule].matches++;
 	if (rule->alerts)
@@ -382,8 +387,16 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 	values[1] = PointerGetDatum(array_of(keys, NULL, n, UUIDOID));
 	values[2] = PointerGetDatum(array_of(ids, NULL, n, UUIDOID));
 	values[3] = PointerGetDatum(array_of(texts, NULL, n, TEXTOID));
-	run(make, values, SPI_OK_INSERT);
-	run(lock, values, SPI_OK_SELECT);
+	/* a row that is being deleted is neither made nor locked: then once more */
+	for (int attempt = 0; attempt < 10; attempt++)
+	{
+		run(make, values, SPI_OK_INSERT);
+		run(lock, values, SPI_OK_SELECT);
+		if (SPI_processed == n)
+			break;
+	}
+	if (SPI_processed != n)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("correlation states are deleted while they are used")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		cgroup *g = groups[int8_column(i, 1, 1) - 1];
@@ -530,9 +543,12 @@ apply(sl_correlations *cs, cgroup *g)
 	cs->current = g;
 	for (const step *s = g->first; s; s = s->next)
 	{
-		cs->record = s->record;
 		cs->current_seq = s->seq;
 		cs->current_watermark = s->watermark;
+		/* what time brings comes first, and is not the record's doing */
+		cs->record = NULL;
+		sl_group_advance(&g->state, s->watermark);
+		cs->record = s->record;
 		sl_matcher_costs(cs->rules->matcher)[g->rule].evaluations++;
 		sl_group_add(&g->state, s->events, s->n, s->watermark);
 	}
@@ -608,7 +624,7 @@ find_rule(const sl_correlations *cs, const pg_uuid_t *key, uint32_t *rule)
 	size_t n = sl_ruleset_size(cs->rules->set);
 
 	for (*rule = 0; *rule < n; (*rule)++)
-		if (correlation_of(cs, *rule) && memcmp(rule_key(cs, *rule), key, 16) == 0)
+		if (correlation_of(cs, *rule) && !sl_ruleset_rule(cs->rules->set, *rule)->broken && memcmp(rule_key(cs, *rule), key, 16) == 0)
 			return true;
 	return false;
 }

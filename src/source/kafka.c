@@ -498,6 +498,8 @@ assign_partitions(kafka *k)
 
 	for (int i = 0; i < k->n_partitions; i++)
 		rd_kafka_topic_partition_list_add(list, k->topic, k->partitions[i].id)->offset = k->partitions[i].next;
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].active_at = sl_now_ms();
 	err = rd_kafka_assign(k->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (err)
@@ -891,11 +893,14 @@ lowest_watermark(kafka *k, const partition *except)
 
 		if (p == except)
 			continue;
+		/* where the end isn't known, something may be waiting */
 		if (now - p->active_at > SL_IDLE &&
-			(rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end <= p->taken))
+			rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 && end <= p->taken)
 			continue;
 		lowest = Min(lowest, p->taken_watermark);
 	}
+	if (k->n_partitions == 0)
+		return PG_INT64_MIN;
 	return lowest < PG_INT64_MAX || except ? lowest : sl_now_ns() - (int64) SL_IDLE * 1000000;
 }
 

@@ -64,6 +64,7 @@ startup_hook(void)
 			pg_atomic_init_u64(&slot->dead_letters, 0);
 			pg_atomic_init_u64(&slot->last_batch_at, 0);
 			pg_atomic_init_u64(&slot->place, 0);
+			pg_atomic_init_u64(&slot->watermark, (uint64) PG_INT64_MIN);
 		}
 		for (int i = 0; i < SL_BACKTESTS; i++)
 		{
@@ -126,6 +127,23 @@ void
 sl_wake_at_commit(sl_kind kind)
 {
 	wake_at_commit |= 1u << kind;
+}
+
+int64
+sl_lowest_watermark(const sl_slot *except)
+{
+	int64 lowest = PG_INT64_MAX;
+
+	LWLockAcquire(sl_shared_state->lock, LW_SHARED);
+	for (int i = 0; i < SL_SLOTS; i++)
+	{
+		sl_slot *slot = &sl_shared_state->slots[i];
+
+		if (slot != except && slot->state != SL_FREE && slot->wanted && slot->kind == SL_EVALUATOR)
+			lowest = Min(lowest, (int64) pg_atomic_read_u64(&slot->watermark));
+	}
+	LWLockRelease(sl_shared_state->lock);
+	return lowest;
 }
 
 void

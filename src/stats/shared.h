@@ -63,7 +63,8 @@ typedef struct sl_slot
 	pg_atomic_uint64 matches;
 	pg_atomic_uint64 dead_letters;
 	pg_atomic_uint64 last_batch_at;
-	pg_atomic_uint64 place; /* inbox: first transaction id not yet judged */
+	pg_atomic_uint64 place;		/* inbox: first transaction id not yet judged */
+	pg_atomic_uint64 watermark; /* evaluators: event time, ns; PG_INT64_MIN: none yet */
 } sl_slot;
 
 /* A running backtest_rule(). */
@@ -98,6 +99,13 @@ extern void sl_wake(sl_kind kind);
 
 /* The same when the current transaction commits. */
 extern void sl_wake_at_commit(sl_kind kind);
+
+/*
+ * How far all sources that are to be read have come, but for one's own slot
+ * (or NULL): the lowest of their watermarks.  PG_INT64_MAX where there is no
+ * other, PG_INT64_MIN while one of them hasn't said.
+ */
+extern int64 sl_lowest_watermark(const sl_slot *except);
 
 /* Fills a slot's text under the lock; s is cut to fit. */
 extern void sl_slot_text(sl_slot *slot, char *field, const char *s);

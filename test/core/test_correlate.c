@@ -93,6 +93,38 @@ fires(const char *keys, const char *ours, const char *events, int64_t until, con
 	is(B(&shown), want, "%s", what);
 }
 
+/* Events that come before the watermark has: a slow partition holds it. */
+static void
+test_slow_watermark(void)
+{
+	static const struct
+	{
+		const char *keys;
+		const char *want;
+	} cases[] = {
+		{"type: absence, timespan: 10s", "11 21 31 41 51 61 71 81 91"},
+		{"type: event_count, timespan: 10s, condition: {lt: 1}", "11 110"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		sl_group g;
+		sl_buf shown;
+		sl_event first = event(1, 0, 0, 0),
+				 second = event(100, 0, 0, 0);
+
+		fired.n = 0;
+		sl_group_init(&g, correlation(cases[i].keys, ""), tap_arena(), on_fire, &fired);
+		sl_group_add(&g, &first, 1, 1 * S_NS);
+		sl_group_add(&g, &second, 1, 5 * S_NS);
+		sl_group_advance(&g, (i == 0 ? 99 : 110) * S_NS);
+		sl_buf_init(&shown, tap_arena(), 64);
+		for (size_t k = 0; k < fired.n; k++)
+			sl_buf_printf(&shown, "%s%lld", k ? " " : "", (long long) (fired.at[k] / S_NS));
+		is(B(&shown), cases[i].want, "%s, while another partition holds the watermark", cases[i].keys);
+	}
+}
+
 static void
 test_by_hand(void)
 {
@@ -110,6 +142,7 @@ test_by_hand(void)
 		  "but not when it is later than allowed");
 	fires("type: event_count, timespan: 10s, condition: {gt: 1, lte: 2}", "after: slide", "1:0:0 2:0:0 3:0:0 4:0:0", 0, "2", "two bounds are a range");
 	fires("type: event_count, timespan: 10s, condition: {lt: 1}", "", "1:0:0", 11, "11", "lt is judged when the window empties");
+	fires("type: event_count, timespan: 10s, condition: {lt: 1}", "lateness: 60s", "1:0:0 12:0:0 0:0:0 0:0:0 13:0:0", 0, "11", "and once, whatever comes late");
 	fires("type: event_count, timespan: 10s, condition: {eq: 2}", "after: slide", "1:0:0 2:0:0 3:0:0", 0, "2", "eq");
 	fires("type: event_count, timespan: 10s, condition: {neq: 2}", "after: slide", "1:0:0 2:0:0 3:0:0", 0, "1 3", "neq");
 	fires("type: value_count, timespan: 10s, condition: {field: f, gte: 2}", "", "1:0:7 2:0:7 3:0:8", 0, "3", "value_count counts different values");
@@ -454,6 +487,7 @@ int
 main(void)
 {
 	test_by_hand();
+	test_slow_watermark();
 	test_random();
 	test_limits();
 	sl_arena_free(tap_arena());

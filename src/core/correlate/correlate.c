@@ -16,7 +16,7 @@ sl_group_init(sl_group *g, const sl_correlation *correlation, sl_arena *arena,
 	g->correlation = correlation;
 	g->since = SL_NEVER;
 	g->latest = g->fired = g->reset = INT64_MIN;
-	g->emptied = true;
+	g->emptied = INT64_MIN;
 	g->fire = fire;
 	g->arg = arg;
 }
@@ -171,8 +171,10 @@ trim(sl_group *g, int64_t watermark)
 	}
 	else if (c->type == SL_ABSENCE)
 	{
+		/* those that stand after the watermark are still to come, as it were */
+		n = after(g, minus(settled, c->timespan));
 		if (g->n > (size_t) c->min)
-			drop(g, g->n - (size_t) c->min);
+			drop(g, n < g->n - (size_t) c->min ? n : g->n - (size_t) c->min);
 	}
 	else if (c->type == SL_NEW_VALUE)
 		drop(g, after(g, minus(settled, c->history)));
@@ -482,7 +484,6 @@ sl_group_add(sl_group *g, const sl_event *events, size_t n, int64_t watermark)
 		g->since = at;
 	if (at > g->latest)
 		g->latest = at;
-	g->emptied = false;
 	if (c->type == SL_NEW_VALUE)
 		add_new_value(g, &events[0]);
 	else if (c->type == SL_VALUE_CHANGE)
@@ -502,24 +503,57 @@ sl_group_add(sl_group *g, const sl_event *events, size_t n, int64_t watermark)
 	trim(g, watermark);
 }
 
+/* The first time, not before one, at which fewer than min events are in the window. */
+static int64_t
+next_absence(const sl_group *g, int64_t at)
+{
+	const sl_correlation *c = g->correlation;
+	size_t min = (size_t) c->min;
+
+	for (;;)
+	{
+		size_t to = after(g, at);
+
+		if (to - after(g, minus(at, c->timespan)) < min)
+			return at;
+		/* when the oldest of those that are needed leaves it */
+		at = plus(g->events[to - min].at, c->timespan);
+	}
+}
+
+/* The first time after those that were judged at which the window has just emptied. */
+static int64_t
+next_empty(const sl_group *g)
+{
+	const sl_correlation *c = g->correlation;
+
+	for (size_t i = 0; i < g->n; i++)
+	{
+		int64_t end = plus(g->events[i].at, c->timespan);
+
+		if (end > g->emptied && (i + 1 == g->n || g->events[i + 1].at > end))
+			return end;
+	}
+	/* a firing has used them up, and left the window empty */
+	return g->n == 0 && plus(g->latest, c->timespan) > g->emptied ? plus(g->latest, c->timespan) : SL_NEVER;
+}
+
 int64_t
 sl_group_due(const sl_group *g)
 {
 	const sl_correlation *c = g->correlation;
-	int64_t due;
+	int64_t from;
 
 	if (g->since == SL_NEVER)
 		return SL_NEVER;
 	if (c->type == SL_ABSENCE)
 	{
-		size_t min = (size_t) c->min;
-
-		due = plus(g->n >= min ? g->events[g->n - min].at : g->since, c->timespan);
-		if (g->fired != INT64_MIN && plus(g->fired, c->timespan) > due)
-			due = plus(g->fired, c->timespan);
-		return due;
+		from = plus(g->since, c->timespan);
+		if (g->fired != INT64_MIN && plus(g->fired, c->timespan) > from)
+			from = plus(g->fired, c->timespan);
+		return next_absence(g, from);
 	}
-	return judges_empty(c) && !g->emptied ? plus(g->latest, c->timespan) : SL_NEVER;
+	return judges_empty(c) ? next_empty(g) : SL_NEVER;
 }
 
 void
@@ -530,25 +564,23 @@ sl_group_advance(sl_group *g, int64_t watermark)
 	double actual;
 
 	for (; due != SL_NEVER && due <= watermark; due = sl_group_due(g))
+	{
+		size_t from = after(g, minus(due, reach(c))),
+			   to = after(g, due);
+
 		if (c->type == SL_ABSENCE)
 		{
-			size_t from = after(g, minus(due, c->timespan)),
-				   to = after(g, due);
-
 			g->fired = due;
 			g->fire(g->arg, due, (double) (to - from));
+			continue;
 		}
-		else
+		g->emptied = due;
+		if (holds(g, from, to, due, &actual))
 		{
-			size_t to = after(g, due);
-
-			g->emptied = true;
-			if (holds(g, after(g, minus(due, reach(c))), c->type == SL_SPIKE ? to : after(g, minus(due, reach(c))), due, &actual))
-			{
-				g->fired = due;
-				g->fire(g->arg, due, actual);
-			}
+			g->fired = due;
+			g->fire(g->arg, due, actual);
 		}
+	}
 }
 
 int64_t

@@ -30,6 +30,7 @@ typedef struct sl_event
 	uint64_t value; /* hash of the values that are counted or compared */
 	double number;	/* value that is summed */
 	uint32_t chunk; /* which part of the stored state holds it */
+	uint32_t order; /* its place in there, while it is loaded */
 	uint8_t nth;	/* below 64: which of the correlation's rules matched */
 	bool fired;
 } sl_event;
@@ -49,12 +50,12 @@ typedef struct sl_group
 	sl_event *events;
 	size_t n;
 	size_t cap;
-	int64_t since;	/* time of the first event ever; SL_NEVER before it */
-	int64_t latest; /* of the latest */
-	int64_t fired;	/* of the latest firing that others depend on; INT64_MIN: none */
-	int64_t reset;	/* events before it were used up by a firing; INT64_MIN: none */
-	bool emptied;	/* the empty window was judged */
-	uint64_t late;	/* events that came too late to count */
+	int64_t since;	 /* time of the first event ever; SL_NEVER before it */
+	int64_t latest;	 /* of the latest */
+	int64_t fired;	 /* of the latest firing that others depend on; INT64_MIN: none */
+	int64_t reset;	 /* events before it were used up by a firing; INT64_MIN: none */
+	int64_t emptied; /* of the latest empty window that was judged; INT64_MIN: none */
+	uint64_t late;	 /* events that came too late to count */
 	uint64_t overflow;
 	uint32_t tail; /* number of the chunk that stands in the header */
 	sl_chunk *chunks;

@@ -21,9 +21,10 @@ typedef struct header
 {
 	uint8_t version;
 	uint8_t type;
-	uint8_t emptied;
 	uint8_t chunks; /* are there any? */
+	uint8_t spare;
 	uint32_t tail;
+	int64_t emptied;
 	int64_t since;
 	int64_t latest;
 	int64_t fired;
@@ -94,6 +95,7 @@ take_events(sl_group *g, const char *p, size_t n, uint32_t chunk)
 		sl_event *e = &g->events[g->n++];
 
 		memset(e, 0, sizeof(*e));
+		e->order = (uint32_t) g->n;
 		memcpy(&e->at, p, 8);
 		e->nth = (uint8_t) p[8] & 0x7F;
 		e->fired = ((uint8_t) p[8] & 0x80) != 0;
@@ -237,7 +239,12 @@ in_order(const void *a, const void *b)
 	const sl_event *x = a,
 				   *y = b;
 
-	return sl_event_before(x, y) ? -1 : sl_event_before(y, x);
+	if (sl_event_before(x, y) || sl_event_before(y, x))
+		return sl_event_before(x, y) ? -1 : 1;
+	/* ties stand as they stood: their firings belong to their places */
+	if (x->chunk != y->chunk)
+		return x->chunk < y->chunk ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
 }
 
 void

@@ -162,7 +162,8 @@ read_condition_key(sl_reader *r, const sl_entry *entry, sl_correlation *c)
 		return c->percentile <= 100 || sl_fail_entry(r, entry, SL_INVALID_PARAMETER, "\"%.*s\" is more than 100");
 	}
 	if (sl_str_is(entry->key, "min") && c->type == SL_ABSENCE)
-		return read_number(r, entry, 1, &c->min);
+		return read_number(r, entry, 1, &c->min) &&
+			   (c->min <= 1000 || sl_fail_entry(r, entry, SL_INVALID_PARAMETER, "\"%.*s\" is more than 1000"));
 	if (sl_str_is(entry->key, "height") && c->type == SL_SPIKE)
 		return read_number(r, entry, 1, &c->height);
 	if (sl_str_is(entry->key, "min_reference") && c->type == SL_SPIKE)
