@@ -180,8 +180,8 @@ link_correlation(linker *l, uint32_t at, uint32_t *depths, int level)
 	uint32_t depth = 1;
 
 	depths[at] = UINT32_MAX;
-	c->rule_index = sl_alloc(l->arena, c->n_rules * sizeof(uint32_t));
-	c->group_fields = sl_alloc(l->arena, (c->n_rules * c->n_group_by + 1) * sizeof(sl_str));
+	c->rule_index = sl_alloc0(l->arena, c->n_rules * sizeof(uint32_t));
+	c->group_fields = sl_alloc0(l->arena, (c->n_rules * c->n_group_by + 1) * sizeof(sl_str));
 	for (size_t i = 0; i < c->n_rules; i++)
 	{
 		size_t found = find(l, c->rules[i]);
