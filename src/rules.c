@@ -33,13 +33,11 @@ PG_FUNCTION_INFO_V1(stacklens_check_placeholder);
 /* How long a worker waits for the maintainer's image before it compiles itself, in µs. */
 #define PATIENCE 10000000
 
-/* A table's text as core takes it, in the arena; p == NULL for NULL. */
+/* A text of the current result. */
 static sl_str
 spi_text(uint64 row, int column, sl_arena *arena)
 {
-	char *s = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
-
-	return s ? sl_str_copy(arena, s, strlen(s)) : (sl_str){0};
+	return sl_column(arena, SPI_tuptable->vals[row], column);
 }
 
 static uint64
@@ -150,7 +148,7 @@ put_rule(ReturnSetInfo *rsinfo, const sl_rule *rule, sl_arena *arena)
 	values[NAME] = text_datum(rule->name, &nulls[NAME]);
 	if (rule->id.p)
 	{
-		values[ID] = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(rule->id.p, rule->id.n)));
+		values[ID] = sl_uuid(rule->id);
 		nulls[ID] = false;
 	}
 	values[TITLE] = text_datum(rule->title, &nulls[TITLE]);
@@ -342,8 +340,7 @@ static bool
 filters(const sl_rule *filter, const sl_rule *rule)
 {
 	for (size_t i = 0; i < filter->n_targets; i++)
-		if (sl_str_eq(filter->targets[i], rule->name) || (rule->stored_name.p && sl_str_eq(filter->targets[i], rule->stored_name)) ||
-			(rule->id.p && filter->targets[i].n == 36 && pg_strncasecmp(filter->targets[i].p, rule->id.p, 36) == 0))
+		if (sl_rule_is_called(rule, filter->targets[i]))
 			return true;
 	return false;
 }
@@ -511,7 +508,7 @@ sl_rules_store_costs(sl_rules *rules)
 
 		if (costs[i].evaluations == 0 && costs[i].matches == 0)
 			continue;
-		columns[0][used] = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(id.p, id.n)));
+		columns[0][used] = sl_uuid(id);
 		columns[1][used] = Int64GetDatum((int64) costs[i].matches);
 		columns[2][used] = Int64GetDatum((int64) costs[i].evaluations);
 		columns[3][used] = Int64GetDatum((int64) costs[i].limited);
@@ -563,7 +560,6 @@ sl_rules_publish(void)
 	Datum values[2] = {CStringGetTextDatum(version)};
 	left_out out = {.arena = &arena};
 	sl_str image;
-	bytea *bytes;
 
 	if (strcmp(version, published) == 0)
 		return;
@@ -576,10 +572,7 @@ sl_rules_publish(void)
 		sl_arena_reset(&arena);
 		set = compile(&arena, &out);
 		image = sl_ruleset_save(set, &arena);
-		bytes = palloc_extended(image.n + VARHDRSZ, MCXT_ALLOC_HUGE);
-		SET_VARSIZE(bytes, image.n + VARHDRSZ);
-		memcpy(VARDATA(bytes), image.p, image.n);
-		values[1] = PointerGetDatum(bytes);
+		values[1] = sl_bytea(image.p, image.n);
 		if (SPI_execute("DELETE FROM stacklens_internal.compiled_rules", false, 0) != SPI_OK_DELETE ||
 			SPI_execute_with_args("INSERT INTO stacklens_internal.compiled_rules (version, image) VALUES ($1, $2)", 2, types,
 								  values, NULL, false, 0) != SPI_OK_INSERT)
@@ -629,7 +622,7 @@ stacklens_match(PG_FUNCTION_ARGS)
 		for (size_t k = 0; k < n; k++)
 		{
 			sl_str id = sl_ruleset_rule(rules->set, found[k])->id;
-			Datum value = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(id.p, id.n)));
+			Datum value = sl_uuid(id);
 			bool isnull = false;
 
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);

@@ -70,6 +70,13 @@ extern sl_rule *sl_rule_stored(const char *name, const sl_definitions *definitio
 /* A statement with n parameters, kept for the session's life; with SPI connected (spi.c). */
 extern struct _SPI_plan *sl_prepare(const char *sql, int n, Oid *types);
 
+/* A column of text, json or bytea of a row of the current result, in the arena; p == NULL for NULL. */
+extern sl_str sl_column(sl_arena *arena, struct HeapTupleData *tuple, int number);
+
+/* Bytes as a bytea, a rule's id as a uuid, in the current memory context. */
+extern Datum sl_bytea(const char *p, size_t n);
+extern Datum sl_uuid(sl_str id);
+
 /* ns since 1970 to the server's µs since 2000, and back. */
 extern TimestampTz sl_timestamptz(int64 ns);
 extern int64 sl_nanoseconds(TimestampTz at);

@@ -86,16 +86,7 @@ find_group(sl_matches *m, uint32_t rule, sl_str *values)
 	g->values = values;
 	g->next = m->slots[hash % SLOTS];
 	m->slots[hash % SLOTS] = g;
-	if (m->n == m->cap)
-	{
-		size_t cap = m->cap ? m->cap * 2 : 64;
-		group **groups = sl_alloc(m->arena, cap * sizeof(*groups));
-
-		if (m->n)
-			memcpy(groups, m->groups, m->n * sizeof(*groups));
-		m->groups = groups;
-		m->cap = cap;
-	}
+	SL_ROOM(m->arena, m->groups, m->n, m->cap, 64);
 	g->nth = m->n;
 	m->groups[m->n++] = g;
 	return g;
@@ -371,20 +362,16 @@ sl_dead_letters_store(const sl_batch *batch)
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
 	{
 		Datum values[4];
-		bytea *payload = palloc(letter->n + VARHDRSZ);
 		char *reason = letter->error.detail[0]
 						   ? psprintf("%s (%s)", letter->error.message, letter->error.detail)
 						   : pstrdup(letter->error.message);
 
-		SET_VARSIZE(payload, letter->n + VARHDRSZ);
-		if (letter->n)
-			memcpy(VARDATA(payload), letter->payload, letter->n);
 		values[0] = CStringGetTextDatum(letter->origin);
 		values[1] = CStringGetTextDatum(reason);
 		values[2] = CStringGetTextDatum(letter->error.sqlstate);
-		values[3] = PointerGetDatum(payload);
+		values[3] = sl_bytea(letter->payload, letter->n);
 		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not store a dead letter");
-		pfree(payload);
+		pfree(DatumGetPointer(values[3]));
 	}
 }

@@ -43,7 +43,6 @@ typedef struct cgroup
 	pg_uuid_t key;
 	step *first;
 	step *last;
-	bool locked;
 	bool written;
 	int64 due; /* stored; SL_NEVER */
 	sl_group state;
@@ -122,16 +121,7 @@ find_group(sl_correlations *cs, uint32_t rule, sl_str *values)
 	sl_group_key(sl_ruleset_rule(cs->rules->set, rule), values, g->key.data);
 	g->next = cs->slots[hash % SLOTS];
 	cs->slots[hash % SLOTS] = g;
-	if (cs->n == cs->cap)
-	{
-		size_t cap = cs->cap ? cs->cap * 2 : 64;
-		cgroup **groups = sl_alloc(cs->arena, cap * sizeof(*groups));
-
-		if (cs->n)
-			memcpy(groups, cs->groups, cs->n * sizeof(*groups));
-		cs->groups = groups;
-		cs->cap = cap;
-	}
+	SL_ROOM(cs->arena, cs->groups, cs->n, cs->cap, 64);
 	cs->groups[cs->n++] = g;
 	return g;
 }
@@ -238,8 +228,7 @@ sl_correlations_add(sl_correlations *cs, const sl_record *record, const uint32_t
 	f.at = Min(f.at, cs->now);
 
 	for (size_t i = 0; i < n; i++)
-		if (sl_ruleset_n_feeds(cs->rules->set, found[i]) > 0)
-			sl_ruleset_feeds(cs->rules->set, found[i], feed, &f);
+		sl_ruleset_feeds(cs->rules->set, found[i], feed, &f);
 }
 
 static void
@@ -270,17 +259,6 @@ array_of(Datum *values, bool *nulls, size_t n, Oid type)
 																				: 'i');
 }
 
-static Datum
-bytea_datum(sl_str s)
-{
-	bytea *b = palloc(s.n + VARHDRSZ);
-
-	SET_VARSIZE(b, s.n + VARHDRSZ);
-	if (s.n)
-		memcpy(VARDATA(b), s.p, s.n);
-	return PointerGetDatum(b);
-}
-
 static const pg_uuid_t *
 rule_key(const sl_correlations *cs, uint32_t rule)
 {
@@ -302,19 +280,6 @@ run(SPIPlanPtr plan, Datum *values, int expected)
 {
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != expected)
 		elog(ERROR, "could not read or write correlation states");
-}
-
-static sl_str
-column(sl_arena *arena, uint64 row, int number)
-{
-	bool isnull;
-	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
-	bytea *b;
-
-	if (isnull)
-		return (sl_str){0};
-	b = DatumGetByteaPP(value);
-	return sl_str_copy(arena, VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b));
 }
 
 static int64
@@ -371,7 +336,7 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 		const sl_rule *rule = sl_ruleset_rule(cs->rules->set, groups[i]->rule);
 		sl_buf json;
 
-		ids[i] = DirectFunctionCall1(uuid_in, CStringGetDatum(pnstrdup(rule->id.p, rule->id.n)));
+		ids[i] = sl_uuid(rule->id);
 		sl_buf_init(&json, cs->arena, 64);
 		sl_buf_putc(&json, '[');
 		for (size_t k = 0; k < rule->n_group_by; k++)
@@ -400,9 +365,8 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		cgroup *g = groups[int8_column(i, 1, 1) - 1];
-		sl_str header = column(cs->arena, i, 2);
+		sl_str header = sl_column(cs->arena, SPI_tuptable->vals[i], 2);
 
-		g->locked = true;
 		g->due = int8_column(i, 3, SL_NEVER);
 		sl_group_init(&g->state, correlation_of(cs, g->rule), cs->arena, on_fire, cs);
 		if (header.p && !sl_group_load(&g->state, header))
@@ -420,13 +384,11 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 			bool isnull;
 			int32 number = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 
-			if (g->locked)
-				(void) sl_group_load_chunk(&g->state, (uint32_t) number, column(cs->arena, i, 3));
+			(void) sl_group_load_chunk(&g->state, (uint32_t) number, sl_column(cs->arena, SPI_tuptable->vals[i], 3));
 		}
 		SPI_freetuptable(SPI_tuptable);
 		for (size_t i = 0; i < n; i++)
-			if (groups[i]->locked)
-				sl_group_loaded(&groups[i]->state);
+			sl_group_loaded(&groups[i]->state);
 	}
 }
 
@@ -455,7 +417,7 @@ add_chunk(chunk_rows *rows, Datum rule, Datum key, const sl_chunk *chunk)
 	rows->rules[rows->n] = rule;
 	rows->keys[rows->n] = key;
 	rows->numbers[rows->n] = Int32GetDatum((int32) chunk->number);
-	rows->events[rows->n++] = bytea_datum(chunk->bytes);
+	rows->events[rows->n++] = sl_bytea(chunk->bytes.p, chunk->bytes.n);
 }
 
 static void
@@ -518,7 +480,7 @@ save(sl_correlations *cs, cgroup **groups, size_t n)
 		/* looked at too early does no harm; a due that stays spares the index */
 		if (g->due <= due && g->due > cs->watermark)
 			due = g->due;
-		states[i] = bytea_datum(header);
+		states[i] = sl_bytea(header.p, header.n);
 		dues[i] = Int64GetDatum(due);
 		no_due[i] = due == SL_NEVER;
 		expire[i] = Int64GetDatum(expires);
@@ -589,8 +551,7 @@ sl_correlations_store(sl_correlations *cs)
 			for (size_t i = from; i < from + page; i++)
 			{
 				groups[i]->written = true;
-				if (groups[i]->locked)
-					apply(cs, groups[i]);
+				apply(cs, groups[i]);
 			}
 			save(cs, groups + from, page);
 		}
@@ -608,9 +569,8 @@ sl_correlations_run(sl_correlations *cs, int64 watermark)
 
 		for (size_t i = 0; i < n; i++)
 		{
-			if (!groups[i]->locked)
+			if (!groups[i]->state.arena)
 				sl_group_init(&groups[i]->state, correlation_of(cs, groups[i]->rule), cs->arena, on_fire, cs);
-			groups[i]->locked = true;
 			apply(cs, groups[i]);
 		}
 		pfree(groups);
@@ -650,7 +610,7 @@ sl_correlations_pending(sl_correlations *cs, int64 watermark)
 	{
 		bool isnull;
 		pg_uuid_t *key = DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		sl_str json = column(cs->arena, i, 2);
+		sl_str json = sl_column(cs->arena, SPI_tuptable->vals[i], 2);
 		sl_documents documents = {0};
 		sl_error err;
 		sl_str *group_values;

@@ -97,16 +97,7 @@ add_rule(loaded *l, const char *path, sl_rule *rule)
 {
 	size_t n = sl_ruleset_size(l->set);
 
-	if (n == l->cap)
-	{
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		origin *origins = sl_alloc(&l->arena, cap * sizeof(*origins));
-
-		if (n)
-			memcpy(origins, l->origins, n * sizeof(*origins));
-		l->origins = origins;
-		l->cap = cap;
-	}
+	SL_ROOM(&l->arena, l->origins, n, l->cap, 256);
 	l->origins[n] = (origin){path, rule};
 	sl_ruleset_add(l->set, rule);
 }
@@ -140,16 +131,7 @@ read_file(loaded *l, const char *path, size_t *n)
 static void
 keep_text(loaded *l, const char *path, const char *text, size_t n)
 {
-	if (l->n_texts == l->cap_texts)
-	{
-		size_t cap = l->cap_texts ? l->cap_texts * 2 : 256;
-		file_text *texts = sl_alloc(&l->arena, cap * sizeof(*texts));
-
-		if (l->n_texts)
-			memcpy(texts, l->texts, l->n_texts * sizeof(*texts));
-		l->texts = texts;
-		l->cap_texts = cap;
-	}
+	SL_ROOM(&l->arena, l->texts, l->n_texts, l->cap_texts, 256);
 	l->texts[l->n_texts++] = (file_text){.path = path, .text = text, .n = n};
 }
 

@@ -86,6 +86,31 @@ extern "C"
 		return memset(sl_alloc(arena, size), 0, size);
 	}
 
+	/* An array as a larger one of size bytes, of which the first used are copied. */
+	static inline void *
+	sl_array_copy(sl_arena *arena, const void *v, size_t used, size_t size)
+	{
+		void *larger = sl_alloc(arena, size);
+
+		if (used)
+			memcpy(larger, v, used);
+		return larger;
+	}
+
+/*
+ * Makes room for one more in an array v of n elements, of cap that are
+ * allocated: twice as many, at least so many.  The old one stays in the arena.
+ */
+#define SL_ROOM(arena, v, n, cap, least)                                                          \
+	do                                                                                            \
+	{                                                                                             \
+		if ((n) == (cap))                                                                         \
+		{                                                                                         \
+			(cap) = (cap) ? (cap) *2 : (least);                                                   \
+			(v) = sl_array_copy((arena), (v), (n) * sizeof(*(v)), (size_t) (cap) * sizeof(*(v))); \
+		}                                                                                         \
+	} while (0)
+
 	static inline bool
 	sl_str_eq(sl_str a, sl_str b)
 	{

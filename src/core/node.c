@@ -19,16 +19,7 @@ sl_node_new(sl_arena *arena, sl_node_kind kind, int line, int col)
 void
 sl_node_add(sl_arena *arena, sl_node *node, sl_str key, int line, int col, sl_node *value)
 {
-	if (node->n == node->cap)
-	{
-		size_t cap = node->cap ? node->cap * 2 : 4;
-		sl_entry *entries = sl_alloc(arena, cap * sizeof(sl_entry));
-
-		if (node->n)
-			memcpy(entries, node->entries, node->n * sizeof(sl_entry));
-		node->entries = entries;
-		node->cap = cap;
-	}
+	SL_ROOM(arena, node->entries, node->n, node->cap, 4);
 	node->entries[node->n++] = (sl_entry){.key = key, .line = line, .col = col, .value = value};
 }
 
@@ -137,16 +128,7 @@ sl_node_json(sl_buf *out, const sl_node *node)
 void
 sl_documents_add(sl_arena *arena, sl_documents *documents, sl_node *node)
 {
-	if (documents->n == documents->cap)
-	{
-		size_t cap = documents->cap ? documents->cap * 2 : 8;
-		sl_node **v = sl_alloc(arena, cap * sizeof(sl_node *));
-
-		if (documents->n)
-			memcpy(v, documents->v, documents->n * sizeof(sl_node *));
-		documents->v = v;
-		documents->cap = cap;
-	}
+	SL_ROOM(arena, documents->v, documents->n, documents->cap, 8);
 	documents->v[documents->n++] = node;
 }
 

@@ -157,16 +157,7 @@ sl_records_refuse(sl_arena *arena, sl_records *records, const sl_error *err)
 sl_value *
 sl_fields_add(sl_arena *arena, sl_fields *fields, sl_str name)
 {
-	if (fields->n == fields->cap)
-	{
-		uint32_t cap = fields->cap ? fields->cap * 2 : 8;
-		sl_field *v = sl_alloc(arena, cap * sizeof(sl_field));
-
-		if (fields->n)
-			memcpy(v, fields->v, fields->n * sizeof(sl_field));
-		fields->v = v;
-		fields->cap = cap;
-	}
+	SL_ROOM(arena, fields->v, fields->n, fields->cap, 8);
 	fields->v[fields->n].name = name;
 	return &fields->v[fields->n++].value;
 }

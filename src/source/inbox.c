@@ -133,18 +133,9 @@ inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 static sl_str
 column(sl_batch *batch, HeapTuple tuple, int number)
 {
-	bool isnull;
-	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, number, &isnull);
-	text *detoasted;
-	sl_str s;
+	sl_str s = sl_column(batch->arena, tuple, number);
 
-	if (isnull)
-		return (sl_str){NULL, 0};
-	detoasted = DatumGetTextPP(value);
-	batch->bytes += VARSIZE_ANY_EXHDR(detoasted);
-	s = sl_str_copy(batch->arena, VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted));
-	if ((Pointer) detoasted != DatumGetPointer(value))
-		pfree(detoasted);
+	batch->bytes += s.n;
 	return s;
 }
 

@@ -85,16 +85,7 @@ insert(sl_group *g, const sl_event *given)
 
 	sl_event_forget(g->correlation, &kept);
 
-	if (g->n == g->cap)
-	{
-		size_t cap = g->cap ? g->cap * 2 : 16;
-		sl_event *events = sl_alloc(g->arena, cap * sizeof(sl_event));
-
-		if (g->n)
-			memcpy(events, g->events, g->n * sizeof(sl_event));
-		g->events = events;
-		g->cap = cap;
-	}
+	SL_ROOM(g->arena, g->events, g->n, g->cap, 16);
 	while (at > 0 && sl_event_before(e, &g->events[at - 1]))
 		at--;
 	memmove(g->events + at + 1, g->events + at, (g->n - at) * sizeof(sl_event));

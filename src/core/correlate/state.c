@@ -82,13 +82,8 @@ take_events(sl_group *g, const char *p, size_t n, uint32_t chunk)
 		return false;
 	if (g->n + count > g->cap)
 	{
-		size_t cap = (g->n + count) * 2 + 16;
-		sl_event *events = sl_alloc(g->arena, cap * sizeof(sl_event));
-
-		if (g->n)
-			memcpy(events, g->events, g->n * sizeof(sl_event));
-		g->events = events;
-		g->cap = cap;
+		g->cap = (g->n + count) * 2 + 16;
+		g->events = sl_array_copy(g->arena, g->events, g->n * sizeof(sl_event), g->cap * sizeof(sl_event));
 	}
 	for (; count > 0; count--, p += size)
 	{
@@ -114,16 +109,7 @@ find_chunk(sl_group *g, uint32_t number)
 	for (size_t i = 0; i < g->n_chunks; i++)
 		if (g->chunks[i].number == number)
 			return &g->chunks[i];
-	if (g->n_chunks == g->cap_chunks)
-	{
-		size_t cap = g->cap_chunks ? g->cap_chunks * 2 : 8;
-		sl_chunk *chunks = sl_alloc(g->arena, cap * sizeof(sl_chunk));
-
-		if (g->n_chunks)
-			memcpy(chunks, g->chunks, g->n_chunks * sizeof(sl_chunk));
-		g->chunks = chunks;
-		g->cap_chunks = cap;
-	}
+	SL_ROOM(g->arena, g->chunks, g->n_chunks, g->cap_chunks, 8);
 	g->chunks[g->n_chunks] = (sl_chunk){.number = number};
 	return &g->chunks[g->n_chunks++];
 }

@@ -9,16 +9,7 @@
 void
 sl_ids_add(sl_arena *arena, ids *list, uint32_t id)
 {
-	if (list->n == list->cap)
-	{
-		uint32_t cap = list->cap ? list->cap * 2 : 4;
-		uint32_t *v = sl_alloc(arena, cap * sizeof(uint32_t));
-
-		if (list->n)
-			memcpy(v, list->v, list->n * sizeof(uint32_t));
-		list->v = v;
-		list->cap = cap;
-	}
+	SL_ROOM(arena, list->v, list->n, list->cap, 4);
 	list->v[list->n++] = id;
 }
 
@@ -67,6 +58,20 @@ grow_table(sl_arena *arena, value_table *table, uint64_t (*hash_of)(const void *
 			at = (at + 1) & table->mask;
 		table->slots[at] = old[i];
 	}
+}
+
+/* Adds what isn't there yet. */
+static void
+table_add(sl_ruleset *set, value_table *table, uint64_t (*hash_of)(const void *set, uint32_t id), uint32_t id)
+{
+	uint32_t at;
+
+	grow_table(set->arena, table, hash_of, set);
+	at = (uint32_t) hash_of(set, id) & table->mask;
+	while (table->slots[at])
+		at = (at + 1) & table->mask;
+	table->slots[at] = id + 1;
+	table->n++;
 }
 
 static uint64_t
@@ -125,16 +130,7 @@ intern_field(sl_ruleset *set, sl_str name)
 		if (f->resource == resource && sl_str_eq(f->name, name))
 			return set->field_table.slots[at] - 1;
 	}
-	if (set->n_fields == set->cap_fields)
-	{
-		uint32_t cap = set->cap_fields ? set->cap_fields * 2 : 16;
-		field *fields = sl_alloc(set->arena, cap * sizeof(field));
-
-		if (set->n_fields)
-			memcpy(fields, set->fields, set->n_fields * sizeof(field));
-		set->fields = fields;
-		set->cap_fields = cap;
-	}
+	SL_ROOM(set->arena, set->fields, set->n_fields, set->cap_fields, 16);
 	f = &set->fields[set->n_fields];
 	memset(f, 0, sizeof(*f));
 	f->name = name;
@@ -150,19 +146,6 @@ intern_field(sl_ruleset *set, sl_str name)
 	else if (sl_str_is(name, "severity_number") && !resource)
 		set->severity = set->n_fields;
 	return set->n_fields - 1;
-}
-
-static void
-add_value(sl_ruleset *set, value_table *table, uint32_t id)
-{
-	uint32_t at;
-
-	grow_table(set->arena, table, text_hash, set);
-	at = (uint32_t) text_hash(set, id) & table->mask;
-	while (table->slots[at])
-		at = (at + 1) & table->mask;
-	table->slots[at] = id + 1;
-	table->n++;
 }
 
 static uint64_t
@@ -191,20 +174,13 @@ static void
 add_affix(sl_ruleset *set, affix_table *affixes, uint32_t id, bool end)
 {
 	sl_str text = set->predicates[id]->text;
-	value_table *table = &affixes->table;
-	uint32_t at;
 
 	if (text.n > AFFIX_MAX)
 	{
 		sl_ids_add(set->arena, &affixes->long_ones, id);
 		return;
 	}
-	grow_table(set->arena, table, end ? end_hash : begin_hash, set);
-	at = (uint32_t) affix_hash(text, end) & table->mask;
-	while (table->slots[at])
-		at = (at + 1) & table->mask;
-	table->slots[at] = id + 1;
-	table->n++;
+	table_add(set, &affixes->table, end ? end_hash : begin_hash, id);
 	affixes->lengths[text.n / 64] |= UINT64_C(1) << text.n % 64;
 	if (text.n > affixes->longest)
 		affixes->longest = (uint32_t) text.n;
@@ -239,14 +215,8 @@ static void
 add_network(sl_ruleset *set, field *f, uint32_t id)
 {
 	const sl_predicate *p = set->predicates[id];
-	uint32_t at;
 
-	grow_table(set->arena, &f->networks, network_hash, set);
-	at = (uint32_t) network_hash(set, id) & f->networks.mask;
-	while (f->networks.slots[at])
-		at = (at + 1) & f->networks.mask;
-	f->networks.slots[at] = id + 1;
-	f->networks.n++;
+	table_add(set, &f->networks, network_hash, id);
 	f->prefixes[p->how / 32] |= 1u << p->how % 32;
 }
 
@@ -299,7 +269,7 @@ place_trigger(sl_ruleset *set, uint32_t id)
 	switch (p->op)
 	{
 		case SL_OP_EQUALS:
-			add_value(set, &text->equals, id);
+			table_add(set, &text->equals, text_hash, id);
 			return;
 		case SL_OP_STARTSWITH:
 			add_affix(set, &text->begins, id, false);
@@ -349,7 +319,8 @@ sl_same_predicate(const sl_predicate *a, const sl_predicate *b)
 static uint32_t
 intern_predicate(sl_ruleset *set, sl_predicate *p)
 {
-	uint32_t at;
+	uint32_t at,
+		cap;
 	test place;
 
 	grow_table(set->arena, &set->predicate_table, predicate_hash, set);
@@ -357,21 +328,9 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	for (; set->predicate_table.slots[at]; at = (at + 1) & set->predicate_table.mask)
 		if (sl_same_predicate(set->predicates[set->predicate_table.slots[at] - 1], p))
 			return set->predicate_table.slots[at] - 1;
-	if (set->n_predicates == set->cap_predicates)
-	{
-		uint32_t cap = set->cap_predicates ? set->cap_predicates * 2 : 64;
-		sl_predicate **v = sl_alloc(set->arena, cap * sizeof(*v));
-		test *tests = sl_alloc(set->arena, cap * sizeof(*tests));
-
-		if (set->n_predicates)
-		{
-			memcpy(v, set->predicates, set->n_predicates * sizeof(*v));
-			memcpy(tests, set->tests, set->n_predicates * sizeof(*tests));
-		}
-		set->predicates = v;
-		set->tests = tests;
-		set->cap_predicates = cap;
-	}
+	cap = set->cap_predicates;
+	SL_ROOM(set->arena, set->tests, set->n_predicates, cap, 64);
+	SL_ROOM(set->arena, set->predicates, set->n_predicates, set->cap_predicates, 64);
 	set->predicates[set->n_predicates++] = p;
 	set->predicate_table.slots[at] = set->n_predicates;
 	set->predicate_table.n++;
@@ -416,16 +375,7 @@ grow_made(sl_ruleset *set)
 static uint32_t
 add_expr(sl_ruleset *set, expr e)
 {
-	if (set->n_exprs == set->cap_exprs)
-	{
-		uint32_t cap = set->cap_exprs ? set->cap_exprs * 2 : 64;
-		expr *v = sl_alloc(set->arena, cap * sizeof(expr));
-
-		if (set->n_exprs)
-			memcpy(v, set->exprs, set->n_exprs * sizeof(expr));
-		set->exprs = v;
-		set->cap_exprs = cap;
-	}
+	SL_ROOM(set->arena, set->exprs, set->n_exprs, set->cap_exprs, 64);
 	set->exprs[set->n_exprs] = e;
 	return set->n_exprs++;
 }
@@ -463,16 +413,7 @@ compile_expr(sl_ruleset *set, const sl_expr *from)
 void
 sl_ruleset_add(sl_ruleset *set, sl_rule *rule)
 {
-	if (set->n_rules == set->cap_rules)
-	{
-		size_t cap = set->cap_rules ? set->cap_rules * 2 : 16;
-		sl_rule **rules = sl_alloc(set->arena, cap * sizeof(*rules));
-
-		if (set->n_rules)
-			memcpy(rules, set->rules, set->n_rules * sizeof(*rules));
-		set->rules = rules;
-		set->cap_rules = cap;
-	}
+	SL_ROOM(set->arena, set->rules, set->n_rules, set->cap_rules, 16);
 	set->rules[set->n_rules++] = rule;
 }
 
@@ -494,7 +435,7 @@ commonplace(sl_str text)
  * short pieces are common, and so is what many rules ask for.
  */
 static uint64_t
-guess_of(const sl_ruleset *set, const sl_predicate *p)
+guess_of(sl_arena *arena, const sl_predicate *p)
 {
 	static const uint64_t parts[] = {400, 200, 100, 50, 24, 16, 12, 10},
 						  affixes[] = {100, 100, 80, 60, 40, 12, 10, 8};
@@ -518,7 +459,7 @@ guess_of(const sl_ruleset *set, const sl_predicate *p)
 																					  : 8;
 		case SL_OP_REGEX:
 			/* one that a literal doesn't announce is dear to look for */
-			return sl_regex_literals(set->arena, p->text, literals) ? 40 : 350;
+			return sl_regex_literals(arena, p->text, literals) ? 40 : 350;
 		case SL_OP_CIDR:
 			return 20;
 		case SL_OP_EXISTS:
@@ -529,6 +470,14 @@ guess_of(const sl_ruleset *set, const sl_predicate *p)
 		default:
 			return 120;
 	}
+}
+
+static void
+guess_all(sl_ruleset *set)
+{
+	set->guesses = sl_alloc(set->arena, (set->n_predicates + 1) * sizeof(uint64_t));
+	for (uint32_t i = 0; i < set->n_predicates; i++)
+		set->guesses[i] = guess_of(set->arena, set->predicates[i]);
 }
 
 /* The binary logarithm, for what shouldn't weigh in proportion. */
@@ -542,7 +491,7 @@ static uint64_t
 frequency_of(const sl_ruleset *set, uint32_t id)
 {
 	/* what many rules ask is common, and so are the fields that many ask for */
-	return guess_of(set, set->predicates[id]) * (16 + set->owners[id]) * (64 + set->askers[set->tests[id].field]);
+	return set->guesses[id] * (16 + set->owners[id]) * (64 + set->askers[set->tests[id].field]);
 }
 
 /* How likely an expression is true, to put what isn't first: an "and" ends there. */
@@ -554,10 +503,10 @@ rank_of(const sl_ruleset *set, uint32_t id)
 
 	if (e->kind == SL_EXPR_PREDICATE)
 	{
-		const sl_predicate *p = set->predicates[e->predicate];
+		uint32_t p = e->predicate;
 
 		/* dear ones last, be they ever so rare */
-		return guess_of(set, p) * (16 + magnitude(set->owners[e->predicate])) + (p->op == SL_OP_REGEX ? 100000 : 0);
+		return set->guesses[p] * (16 + magnitude(set->owners[p])) + (set->tests[p].op == SL_OP_REGEX ? 100000 : 0);
 	}
 	if (e->kind == SL_EXPR_NOT)
 		return 200000;
@@ -731,16 +680,7 @@ apply_filter(sl_ruleset *set, const sl_rule *filter)
 static void
 add_feed(sl_arena *arena, feeds *list, feed one)
 {
-	if (list->n == list->cap)
-	{
-		uint32_t cap = list->cap ? list->cap * 2 : 2;
-		feed *v = sl_alloc(arena, cap * sizeof(feed));
-
-		if (list->n)
-			memcpy(v, list->v, list->n * sizeof(feed));
-		list->v = v;
-		list->cap = cap;
-	}
+	SL_ROOM(arena, list->v, list->n, list->cap, 2);
 	list->v[list->n++] = one;
 }
 
@@ -774,6 +714,7 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 		if (set->rules[i]->kind == SL_FILTER && !set->rules[i]->broken)
 			apply_filter(set, set->rules[i]);
 
+	guess_all(set);
 	set->owners = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(uint32_t));
 	set->askers = sl_alloc0(set->arena, (set->n_fields + 1) * sizeof(uint32_t));
 	counted = sl_alloc0(set->arena, (set->n_exprs + 1) * sizeof(uint32_t));
@@ -803,12 +744,6 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 	}
 	sort_operands(set);
 	finish_fields(set);
-}
-
-size_t
-sl_ruleset_n_feeds(const sl_ruleset *set, size_t rule)
-{
-	return set->feeds[rule].n;
 }
 
 void

@@ -237,6 +237,7 @@ put_set(writer *w, const sl_ruleset *set)
 	put_ids(w, AT(at, sl_ruleset, always), &set->always);
 	put_block(w, AT(at, sl_ruleset, predicate_table.slots), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, made), NULL, 0);
+	put_block(w, AT(at, sl_ruleset, guesses), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, owners), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, askers), NULL, 0);
 }

@@ -186,8 +186,9 @@ struct sl_ruleset
 	struct made *made; /* exprs by what they were made of */
 	uint32_t made_mask;
 	uint32_t n_made;
-	uint32_t *owners; /* by predicate: how many rules use it */
-	uint32_t *askers; /* by field: how often rules ask for it */
+	uint64_t *guesses; /* by predicate: how often it may be true */
+	uint32_t *owners;  /* by predicate: how many rules use it */
+	uint32_t *askers;  /* by field: how often rules ask for it */
 };
 
 /* A value that the record has of a field. */

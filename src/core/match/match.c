@@ -145,16 +145,7 @@ add_entry(sl_matcher *m, uint32_t field, const sl_value *value)
 {
 	entry *e;
 
-	if (m->n_entries == m->cap_entries)
-	{
-		uint32_t cap = m->cap_entries ? m->cap_entries * 2 : 64;
-		entry *entries = sl_alloc(m->scratch, cap * sizeof(entry));
-
-		if (m->n_entries)
-			memcpy(entries, m->entries, m->n_entries * sizeof(entry));
-		m->entries = entries;
-		m->cap_entries = cap;
-	}
+	SL_ROOM(m->scratch, m->entries, m->n_entries, m->cap_entries, 64);
 	if (m->field_at[field] != m->epoch)
 	{
 		m->field_at[field] = m->epoch;

@@ -46,7 +46,6 @@ extern "C"
  */
 	extern void sl_ruleset_feeds(const sl_ruleset *set, size_t rule,
 								 void (*each)(void *arg, uint32_t correlation, uint32_t nth), void *arg);
-	extern size_t sl_ruleset_n_feeds(const sl_ruleset *set, size_t rule);
 
 	/*
  * A finished set as bytes, for another process with the same library; and

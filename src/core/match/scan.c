@@ -37,19 +37,10 @@ static void
 grow_patterns(sl_arena *arena, scanner *s)
 {
 	uint32_t cap = s->cap ? s->cap * 2 : 8;
-	sl_str *patterns = sl_alloc(arena, cap * sizeof(sl_str));
-	uint32_t *flags = sl_alloc(arena, cap * sizeof(uint32_t));
-	ids *owners = sl_alloc0(arena, cap * sizeof(ids));
 
-	if (s->n)
-	{
-		memcpy(patterns, s->patterns, s->n * sizeof(sl_str));
-		memcpy(flags, s->flags, s->n * sizeof(uint32_t));
-		memcpy(owners, s->owners, s->n * sizeof(ids));
-	}
-	s->patterns = patterns;
-	s->flags = flags;
-	s->owners = owners;
+	s->patterns = sl_array_copy(arena, s->patterns, s->n * sizeof(sl_str), cap * sizeof(sl_str));
+	s->flags = sl_array_copy(arena, s->flags, s->n * sizeof(uint32_t), cap * sizeof(uint32_t));
+	s->owners = sl_array_copy(arena, s->owners, s->n * sizeof(ids), cap * sizeof(ids));
 	s->cap = cap;
 	/* places all of them again, in a table that stays half empty */
 	s->table.mask = cap * 4 - 1;

@@ -64,16 +64,7 @@ sl_definitions_add_logsource(sl_definitions *d, sl_str category, sl_str product,
 	if (!row.expr)
 		return false;
 	row.expr->name = SL_STR("log source");
-	if (d->n_rows == d->cap_rows)
-	{
-		size_t cap = d->cap_rows ? d->cap_rows * 2 : 64;
-		logsource_row *rows = sl_alloc(d->arena, cap * sizeof(*rows));
-
-		if (d->n_rows)
-			memcpy(rows, d->rows, d->n_rows * sizeof(*rows));
-		d->rows = rows;
-		d->cap_rows = cap;
-	}
+	SL_ROOM(d->arena, d->rows, d->n_rows, d->cap_rows, 64);
 	d->rows[d->n_rows++] = row;
 	return true;
 }
@@ -129,7 +120,7 @@ sl_definitions_placeholder(const sl_definitions *d, sl_str name)
 	return NULL;
 }
 
-bool
+void
 sl_logsource_apply(sl_reader *r, sl_str category, sl_str product, sl_str service, sl_rule *rule)
 {
 	sl_str given[3] = {lower(r->arena, category), lower(r->arena, product), lower(r->arena, service)};
@@ -151,5 +142,4 @@ sl_logsource_apply(sl_reader *r, sl_str category, sl_str product, sl_str service
 		sl_expr_add(r->arena, both, rule->condition);
 		rule->condition = both;
 	}
-	return true;
 }

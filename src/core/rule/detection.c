@@ -510,12 +510,12 @@ read_text_value(sl_reader *r, const field_test *t, const sl_node *value)
 	sl_expr *either = NULL,
 			*expr = NULL;
 
-	/* where placeholders stand, "\\%" still has to be told from "\\\\%" */
 	if (text.n == 0 && keyword)
 	{
 		sl_fail_at(r->err, value->line, value->col, SL_SYNTAX, "empty text is part of any text");
 		return NULL;
 	}
+	/* where placeholders stand, "\\%" still has to be told from "\\\\%" */
 	plain = t->groups & EXPAND ? text : sl_glob_read(r->arena, text);
 	if (!apply_modifiers(r, t, value, &g))
 		return NULL;

@@ -32,10 +32,10 @@ complain(linker *l, sl_rule *rule, const sl_error *err)
 	l->report(l->arg, rule, err);
 }
 
-static bool
-is_called(const sl_rule *rule, sl_str name)
+bool
+sl_rule_is_called(const sl_rule *rule, sl_str name)
 {
-	return (rule->id.n == name.n && name.n == 36 && strncasecmp(rule->id.p, name.p, 36) == 0) ||
+	return (rule->id.p && rule->id.n == name.n && strncasecmp(rule->id.p, name.p, 36) == 0) ||
 		   sl_str_eq(rule->name, name) || (rule->stored_name.p && sl_str_eq(rule->stored_name, name));
 }
 
@@ -73,7 +73,7 @@ find(const linker *l, sl_str name)
 	{
 		uint32_t rule = l->slots[at] - 1;
 
-		if (!is_called(l->rules[rule], name) || rule == found)
+		if (!sl_rule_is_called(l->rules[rule], name) || rule == found)
 			continue;
 		if (found < l->n)
 			return l->n + 1;

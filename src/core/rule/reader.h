@@ -49,7 +49,7 @@ extern bool sl_correlation_read(sl_reader *r, const sl_entry *entry, sl_rule *ru
 extern bool sl_correlation_read_ours(sl_reader *r, const sl_node *map, sl_rule *rule);
 
 /* The tests that a log source stands for, ANDed into the rule (definitions.c). */
-extern bool sl_logsource_apply(sl_reader *r, sl_str category, sl_str product, sl_str service, sl_rule *rule);
+extern void sl_logsource_apply(sl_reader *r, sl_str category, sl_str product, sl_str service, sl_rule *rule);
 
 /* The condition's grammar (condition.c); selections is the detection map. */
 typedef struct sl_selections

@@ -194,6 +194,9 @@ extern "C"
  */
 	extern void sl_rule_documents(sl_node *document, sl_arena *arena, sl_documents *rules);
 
+	/* Is this a rule's id, or one of its names? */
+	extern bool sl_rule_is_called(const sl_rule *rule, sl_str name);
+
 	/*
  * Finds what correlations and filters name, among n rules; reports what is
  * wrong with a rule and marks it broken.

@@ -44,16 +44,7 @@ sl_expr_new(sl_arena *arena, sl_expr_kind kind)
 void
 sl_expr_add(sl_arena *arena, sl_expr *parent, sl_expr *child)
 {
-	if (parent->n == parent->cap)
-	{
-		size_t cap = parent->cap ? parent->cap * 2 : 4;
-		sl_expr **children = sl_alloc(arena, cap * sizeof(sl_expr *));
-
-		if (parent->n)
-			memcpy(children, parent->children, parent->n * sizeof(sl_expr *));
-		parent->children = children;
-		parent->cap = cap;
-	}
+	SL_ROOM(arena, parent->children, parent->n, parent->cap, 4);
 	parent->children[parent->n++] = child;
 	parent->weight += child->weight;
 }
@@ -320,7 +311,9 @@ read_logsource(sl_reader *r, const sl_node *node, sl_rule *rule)
 		return false;
 	rule->logsource = sl_strf(r->arena, "%.*s/%.*s/%.*s", SL_STR_FMT(or_any(category)), SL_STR_FMT(or_any(product)),
 							  SL_STR_FMT(or_any(service)));
-	return rule->kind != SL_DETECTION || sl_logsource_apply(r, category, product, service, rule);
+	if (rule->kind == SL_DETECTION)
+		sl_logsource_apply(r, category, product, service, rule);
+	return true;
 }
 
 static sl_node *
