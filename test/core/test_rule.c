@@ -628,6 +628,33 @@ test_damage(void)
 	}
 }
 
+/* A placeholder's values, each of which windash makes another number of. */
+static void
+test_placeholders(void)
+{
+	sl_definitions *definitions = sl_definitions_new(tap_arena());
+	sl_documents documents = {0},
+				 values = {0};
+	const char *text = "title: t\ndetection:\n  s:\n    f|expand|windash: '%p%'\n  condition: s\n";
+	const char *json = "[\"abc\",\"-a -b\",\"-c -d -e\"]";
+	sl_rule *rule;
+
+	sl_read_json(json, strlen(json), tap_arena(), &values, &err);
+	ok(sl_definitions_add_placeholder(definitions, S("p"), values.v[0], &err), "a placeholder of three values");
+	sl_read_yaml(text, strlen(text), tap_arena(), &documents, &err);
+	rule = sl_rule_read(documents.v[0], definitions, tap_arena(), &err);
+	if (ok(rule && rule->condition->n == 1, "a rule that expands it"))
+	{
+		const sl_expr *either = rule->condition->children[0];
+		size_t whole = 0;
+
+		is_int(either->n, 1 + 25 + 125, "every way to write each of them");
+		for (size_t i = 0; i < either->n; i++)
+			whole += either->children[i]->predicate->text.n >= 3;
+		is_int(whole, either->n, "and none is lost");
+	}
+}
+
 typedef struct complaints
 {
 	sl_buf text;
@@ -728,6 +755,7 @@ main(void)
 	test_hostile();
 	test_damage();
 	test_links();
+	test_placeholders();
 	sl_arena_free(tap_arena());
 	return tap_done();
 }

@@ -277,6 +277,7 @@ typedef struct globs
 {
 	sl_str *v;
 	size_t n;
+	size_t cap;
 	bool bytes; /* UTF-16: no text before base64 makes it one */
 } globs;
 
@@ -477,13 +478,16 @@ apply_modifiers(sl_reader *r, const field_test *t, const sl_node *value, globs *
 				return false;
 			if (next.n + n > MAX_ALTERNATIVES)
 				return too_many(r, value);
-			if (!next.v)
-				next.v = sl_alloc(r->arena, (g->n * n < MAX_ALTERNATIVES ? g->n * n : MAX_ALTERNATIVES) * sizeof(sl_str));
-			memcpy(next.v + next.n, made, n * sizeof(sl_str));
-			next.n += n;
+			/* each may become another number of texts: "-a" five, "-a -b" twenty-five */
+			for (size_t one = 0; one < n; one++)
+			{
+				SL_ROOM(r->arena, next.v, next.n, next.cap, n);
+				next.v[next.n++] = made[one];
+			}
 		}
 		g->v = next.v;
 		g->n = next.n;
+		g->cap = next.cap;
 		if (kind == M_BASE64 || kind == M_BASE64OFFSET)
 			g->bytes = false;
 		else if (kind >= M_WIDE && kind <= M_UTF16)
@@ -506,7 +510,7 @@ read_text_value(sl_reader *r, const field_test *t, const sl_node *value)
 	bool keyword = t->field.n == 0;
 	sl_str text = sl_value_text(r->arena, &value->value);
 	sl_str plain;
-	globs g = {&plain, 1, false};
+	globs g = {.v = &plain, .n = 1};
 	sl_expr *either = NULL,
 			*expr = NULL;
 
@@ -571,7 +575,7 @@ static sl_expr *
 read_cidr(sl_reader *r, const field_test *t, const sl_node *value)
 {
 	sl_str plain = value->text;
-	globs g = {&plain, 1, false};
+	globs g = {.v = &plain, .n = 1};
 	sl_expr *either = sl_expr_new(r->arena, SL_EXPR_OR);
 
 	if (!apply_modifiers(r, t, value, &g))
