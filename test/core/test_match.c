@@ -246,6 +246,52 @@ test_sets(void)
 	is_int(count_matches(matcher, "{\"f\":50.5}"), 49 + 49 + 51 + 51, "between");
 }
 
+/* An expression is true where PCRE2 says so, whatever looked for it first. */
+static void
+test_expressions(void)
+{
+	static const struct
+	{
+		const char *rule;
+		const char *record;
+	} cases[] = {
+		{"{\"f|re\":\"caf\\\\\xC3\xA9?s\"}", "{\"f\":\"cafs\"}"},
+		{"{\"f|re\":\"caf\\\\\xC3\xA9?s\"}", "{\"f\":\"caf\xC3\xA9s\"}"},
+		{"{\"f|re\":\"\\\\N{U+41}bc\"}", "{\"f\":\"Abc\"}"},
+		{"{\"f|re\":\"(?<*x)foo|(?>bar)\"}", "{\"f\":\"xfoo\"}"},
+		{"{\"f|re\":\"[[:alpha:]{99}]z\"}", "{\"f\":\"9z\"}"},
+		{"{\"f|re\":\"\\\\p{Han}\"}", "{\"f\":\"\xE3\x80\x81\"}"},
+		{"{\"f|re\":\"\\\\p{L}+x\"}", "{\"f\":\"\xD5\xA0x\"}"},
+		{"{\"f|re|i\":\"^[\xD0\xB0-\xD1\x8F]+$\"}", "{\"f\":\"\xE1\xB2\x80\"}"},
+		{"{\"f|re\":\"(*UCP)\\\\w\"}", "{\"f\":\"\xD5\xA0\"}"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ok(matches(cases[i].rule, cases[i].record), "%s is true of %s", cases[i].rule, cases[i].record);
+}
+
+/* Literals as long as a record may be. */
+static void
+test_long_literals(void)
+{
+	static const struct
+	{
+		size_t n;
+		size_t at; /* of what is rare in them */
+	} cases[] = {{32900, 32800}, {40000, 39990}, {50000, 40000}, {65539, 40000}, {70000, 65000}, {70000, 10}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char *text = sl_alloc(tap_arena(), cases[i].n + 1);
+
+		memset(text, 'e', cases[i].n);
+		memcpy(text + cases[i].at, "QZXJ", 4);
+		text[cases[i].n] = '\0';
+		ok(matches(sl_strf(tap_arena(), "{\"f|contains\":[\"%s\",\"x1\",\"x2\"]}", text).p, sl_strf(tap_arena(), "{\"f\":\"pre %s post\"}", text).p),
+		   "a literal of %zu bytes, rare at %zu", cases[i].n, cases[i].at);
+	}
+}
+
 /* What one record can cost. */
 static void
 test_hostile(void)
@@ -279,6 +325,9 @@ main(void)
 	test_by_hand();
 	sl_arena_reset(tap_arena());
 	test_sets();
+	sl_arena_reset(tap_arena());
+	test_expressions();
+	test_long_literals();
 	sl_arena_reset(tap_arena());
 	test_hostile();
 	sl_arena_free(tap_arena());

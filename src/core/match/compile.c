@@ -235,6 +235,36 @@ field_of(sl_ruleset *set, const sl_predicate *p)
 	return set->anywhere - 1;
 }
 
+/*
+ * Does the scanner find wherever an expression may match?  It reads them up to
+ * a NUL, and its tables of Unicode are older than PCRE2's: properties, and
+ * letters beyond ASCII without regard to case, are other sets to it.
+ */
+static bool
+scannable(const sl_predicate *p)
+{
+	bool ascii = true,
+		 ignores_case = (p->how & SL_REGEX_IGNORE_CASE) || memmem(p->text.p, p->text.n, "(?", 2);
+
+	if (memchr(p->text.p, '\0', p->text.n) || sl_str_starts(p->text, "(*"))
+		return false;
+	for (size_t i = 0; i < p->text.n; i++)
+	{
+		char next = i + 1 < p->text.n ? p->text.p[i + 1] : '\0';
+
+		ascii &= (unsigned char) p->text.p[i] < 0x80;
+		if (p->text.p[i] != '\\')
+			continue;
+		if (next == 'p' || next == 'P')
+			return false;
+		/* a character by its number */
+		ascii &= next != 'x' && next != 'o' && next != 'N';
+		i++;
+		ascii &= (unsigned char) next < 0x80;
+	}
+	return ascii || !ignores_case;
+}
+
 /* Where a literal shows, where the scanner finds it, or wherever there is text. */
 static void
 place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
@@ -247,8 +277,7 @@ place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
 	f->regexes.regex = true;
 	if (n > 0)
 		f->text[0].any = true;
-	/* the scanner reads expressions up to their NUL */
-	else if (memchr(p->text.p, '\0', p->text.n))
+	else if (!scannable(p))
 		sl_ids_add(set->arena, &f->present, id);
 	else
 		sl_scanner_add(set->arena, &f->regexes, p->text, p->how, id);

@@ -144,7 +144,7 @@ sl_grams_build(sl_arena *arena, scanner *s)
 			}
 			continue;
 		}
-		for (size_t k = 0; k + 4 <= text.n && k < UINT16_MAX; k++)
+		for (size_t k = 0; k + 4 <= text.n && k < INT16_MAX; k++)
 		{
 			uint64_t cost = gram_cost(counts[gram_hash(load4(text.p + k), 16)], text.p + k);
 

@@ -138,6 +138,9 @@ relax(sl_arena *arena, sl_str e)
 	sl_buf_init(&out, arena, e.n + 16);
 	for (size_t i = 0; i < e.n; i++)
 	{
+		/* "[:alpha:]" within a class has a bracket that doesn't end it */
+		if (e.p[i] == '[' && i + 1 < e.n && e.p[i + 1] == ':')
+			return e;
 		if (e.p[i] == '\\' && i + 1 < e.n)
 		{
 			if (e.p[i + 1] == 'Q')

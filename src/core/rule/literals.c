@@ -168,12 +168,15 @@ read_escape(parser *p)
 	static const char anchors[] = "bBAZzG";
 	static const char controls[] = "tnrfea";
 	static const char *const meant[] = {"\t", "\n", "\r", "\f", "\x1B", "\a"};
+	size_t at;
 	char c;
 
 	p->at++;
 	if (!more(p))
 		return give_up(p);
 	c = p->s.p[p->at];
+	if (c == 'N' && looking_at(p, "N{"))
+		return give_up(p); /* a character by its number */
 	if (strchr(classes, c))
 	{
 		p->at++;
@@ -193,7 +196,9 @@ read_escape(parser *p)
 	/* other letters and digits: codes, properties, references */
 	if (((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9'))
 		return give_up(p);
-	return exactly(p->s.p + p->at++, 1);
+	at = p->at;
+	p->at += (size_t) sl_utf8_len((unsigned char) c);
+	return p->at <= p->s.n ? exactly(p->s.p + at, p->at - at) : give_up(p);
 }
 
 /* "(…)" of any kind. */
@@ -221,6 +226,9 @@ read_group(parser *p)
 			char close = looking_at(p, "'") ? '\'' : '>';
 
 			p->at += looking_at(p, "P") ? 2 : 1;
+			/* "(?<*" looks behind, too */
+			if (looking_at(p, "*"))
+				return give_up(p);
 			while (more(p) && p->s.p[p->at] != close)
 				p->at++;
 			p->at++;
