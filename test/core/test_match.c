@@ -319,6 +319,78 @@ test_hostile(void)
 	sl_arena_reset(arena);
 }
 
+/*
+ * Searches that grow with the square of a text, or worse, are given up; what
+ * grows with the text alone isn't.
+ */
+static void
+test_budget(void)
+{
+	static const struct
+	{
+		const char *re;
+		const char *unit; /* the text: this over and over, then the end */
+		size_t n;
+		const char *end;
+		sl_regex_result result;
+	} cases[] = {
+		{"\\d+ error", "7", 100000, " rx", SL_REGEX_GIVEN_UP},
+		{"\\d+ error", "7", 2000, " rx", SL_REGEX_ABSENT},
+		{"\\d+ error", "7", 100000, " error", SL_REGEX_FOUND},
+		{"(\\d+)+x", "7", 60, " x", SL_REGEX_GIVEN_UP},
+		{"(\\d+)+x", "7", 2000, "x", SL_REGEX_FOUND},
+		{"(?:(?:\\d?){17})x", "7", 10000, " x", SL_REGEX_GIVEN_UP},
+		{"(.+)\\1x", "ab", 1000000, " x", SL_REGEX_GIVEN_UP},
+		{"\\d{50000,}x", "7", 1000000, " x", SL_REGEX_GIVEN_UP},
+		{"\\d{50000,}x", "7", 1000000, "x", SL_REGEX_FOUND},
+		{"\\w+ error", "some words ", 1000000, "and none: rx", SL_REGEX_ABSENT},
+		{"\\w+ error", "some words ", 1000000, "word error", SL_REGEX_FOUND},
+		{"(?:[a-z]+:)+\\d", "abc:", 2000, " 5", SL_REGEX_ABSENT},
+		{"x.{200}y|[0-9a-f]{32}", "0123456789abcdef g ", 1000000, "", SL_REGEX_ABSENT},
+	};
+	static const char *const words[] = {"absent", "found", "given up"};
+	sl_regex_scratch *scratch = sl_regex_scratch_new();
+	sl_ruleset *set = sl_ruleset_new(tap_arena());
+	sl_record record = {0};
+	sl_matcher *matcher;
+	const uint32_t *found;
+	char *text;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		size_t n = cases[i].n + strlen(cases[i].end),
+			   unit = strlen(cases[i].unit),
+			   offset;
+		sl_regex *regex = sl_regex_new((sl_str){cases[i].re, strlen(cases[i].re)}, 0, &err, &offset);
+		sl_regex_result result;
+
+		text = malloc(n);
+		for (size_t k = 0; k < cases[i].n; k++)
+			text[k] = cases[i].unit[k % unit];
+		memcpy(text + cases[i].n, cases[i].end, strlen(cases[i].end));
+		result = sl_regex_search(regex, scratch, (sl_str){text, n});
+		ok(result == cases[i].result, "%s is %s in %zu bytes", cases[i].re, words[result], n);
+		sl_regex_free(regex);
+		free(text);
+	}
+	sl_regex_scratch_free(scratch);
+
+	/* and is counted */
+	sl_ruleset_add(set, selection("{\"f|re\":\"\\\\d+ error\"}"));
+	sl_ruleset_finish(set, NULL, NULL);
+	matcher = sl_matcher_new(tap_arena(), set);
+	text = malloc(100000);
+	memset(text, '7', 100000);
+	memcpy(text, "an error ", 9);
+	memcpy(text + 99997, " rx", 3);
+	*sl_fields_add(tap_arena(), &record.attributes, S("f")) = (sl_value){.type = SL_STRING, .u.s = {text, 100000}};
+	for (int i = 0; i < 2; i++)
+		is_int(sl_match(matcher, &record, tap_arena(), &found), 0, "a search given up is no match");
+	is_int(sl_matcher_costs(matcher)[0].limited, 2, "and is counted");
+	free(text);
+	sl_arena_reset(tap_arena());
+}
+
 int
 main(void)
 {
@@ -330,6 +402,7 @@ main(void)
 	test_long_literals();
 	sl_arena_reset(tap_arena());
 	test_hostile();
+	test_budget();
 	sl_arena_free(tap_arena());
 	return tap_done();
 }

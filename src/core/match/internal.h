@@ -218,9 +218,8 @@ struct sl_matcher
 	size_t n_candidates;
 	uint32_t *matches;
 	struct hs_scratch *hs;
-	void **regexes; /* by predicate: compiled when first needed */
-	void *match_data;
-	void *match_context;
+	sl_regex **regexes; /* by predicate: compiled when first needed */
+	sl_regex_scratch *search;
 	uint32_t current; /* the rule that is looked at */
 	sl_rule_cost *costs;
 };

@@ -8,17 +8,11 @@
  * that trigger rules are looked for in all records; the others are tested
  * when a rule that was triggered depends on them, once for a record.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "internal.h"
 #include "../utf8.h"
 
-#include <pcre2.h>
 #include <stdlib.h>
 #include <time.h>
-
-/* What one search by a regular expression may do before it is given up. */
-#define REGEX_STEPS 200000
-#define REGEX_HEAP_KB 4096
 
 /* One in so many records is timed. */
 #define SAMPLE 64
@@ -33,9 +27,8 @@ free_matcher(void *what)
 	for (uint32_t i = 0; m->regexes && i < m->set->n_predicates; i++)
 		sl_regex_free(m->regexes[i]);
 	m->regexes = NULL;
-	pcre2_match_data_free(m->match_data);
-	pcre2_match_context_free(m->match_context);
-	m->match_data = m->match_context = NULL;
+	sl_regex_scratch_free(m->search);
+	m->search = NULL;
 }
 
 sl_matcher *
@@ -66,15 +59,8 @@ sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 	for (uint32_t i = 0; i < set->n_predicates && !m->regexes; i++)
 		if (set->predicates[i]->op == SL_OP_REGEX)
 			m->regexes = sl_alloc0(arena, (set->n_predicates + 1) * sizeof(void *));
-	if (m->regexes)
-	{
-		m->match_data = pcre2_match_data_create(1, NULL);
-		m->match_context = pcre2_match_context_create(NULL);
-		if (!m->match_data || !m->match_context)
-			arena->out_of_memory(arena, 0);
-		pcre2_set_match_limit(m->match_context, REGEX_STEPS);
-		pcre2_set_heap_limit(m->match_context, REGEX_HEAP_KB);
-	}
+	if (m->regexes && !(m->search = sl_regex_scratch_new()))
+		arena->out_of_memory(arena, 0);
 	return m;
 }
 
@@ -499,22 +485,21 @@ regex_true(sl_matcher *m, uint32_t id, sl_str text)
 {
 	const sl_predicate *p = m->set->predicates[id];
 	uint64_t start = now_ns();
-	int result;
+	sl_regex_result result;
 
 	if (!m->regexes[id])
 	{
 		sl_error err;
 		size_t offset;
 
-		m->regexes[id] = sl_regex_compile(p->text, p->how, &err, &offset);
+		m->regexes[id] = sl_regex_new(p->text, p->how, &err, &offset);
 		if (!m->regexes[id])
 			return false; /* out of memory: it did compile before */
 	}
-	result = pcre2_match(m->regexes[id], (PCRE2_SPTR) text.p, text.n, 0, PCRE2_NO_UTF_CHECK, m->match_data, m->match_context);
-	if (result < PCRE2_ERROR_NOMATCH)
-		m->costs[m->current].limited++;
+	result = sl_regex_search(m->regexes[id], m->search, text);
+	m->costs[m->current].limited += result == SL_REGEX_GIVEN_UP;
 	m->costs[m->current].ns += now_ns() - start;
-	return result >= 0;
+	return result == SL_REGEX_FOUND;
 }
 
 static bool

@@ -546,21 +546,21 @@ read_regex(sl_reader *r, const field_test *t, const sl_node *value)
 {
 	sl_expr *expr;
 	size_t offset;
-	struct pcre2_real_code_8 *code;
+	sl_regex *regex;
 
 	if (value->text.n == 0)
 	{
 		sl_fail_at(r->err, value->line, value->col, SL_SYNTAX, "an empty regular expression is found in any text");
 		return NULL;
 	}
-	code = sl_regex_compile(value->text, t->flags, r->err, &offset);
-	if (!code)
+	regex = sl_regex_new(value->text, t->flags, r->err, &offset);
+	if (!regex)
 	{
 		r->err->line = value->line;
 		r->err->col = sl_text_col(value->col, value->text_col, value->text, offset);
 		return NULL;
 	}
-	sl_regex_free(code);
+	sl_regex_free(regex);
 	expr = new_predicate(r, value, t, SL_OP_REGEX);
 	if (expr)
 	{

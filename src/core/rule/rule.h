@@ -215,11 +215,28 @@ extern "C"
 	extern int sl_time_part_of(int64_t ns, sl_time_part part);
 
 	/*
- * A regular expression compiled (regex.c).  NULL with the error set, whose
- * message is the engine's; *offset gets where in the expression.
+ * Regular expressions (regex.c).  NULL with the error set, whose message is
+ * the engine's, where one doesn't compile; *offset gets where in it.  The
+ * expression must stay where it is.  Scratch is for one thread, NULL when
+ * there is no memory.
  */
-	extern struct pcre2_real_code_8 *sl_regex_compile(sl_str expression, unsigned flags,
-													  sl_error *err, size_t *offset);
+	typedef struct sl_regex sl_regex;
+	typedef struct sl_regex_scratch sl_regex_scratch;
+
+	extern sl_regex *sl_regex_new(sl_str expression, unsigned flags, sl_error *err, size_t *offset);
+	extern void sl_regex_free(sl_regex *regex);
+	extern sl_regex_scratch *sl_regex_scratch_new(void);
+	extern void sl_regex_scratch_free(sl_regex_scratch *scratch);
+
+	typedef enum sl_regex_result
+	{
+		SL_REGEX_ABSENT,
+		SL_REGEX_FOUND,
+		SL_REGEX_GIVEN_UP /* it would take too much work: out of proportion to the text */
+	} sl_regex_result;
+
+	/* Is it found in a text, which is valid UTF-8? */
+	extern sl_regex_result sl_regex_search(sl_regex *regex, sl_regex_scratch *scratch, sl_str text);
 
 	/*
  * Literals of which one, folded, stands in every folded text in which the
@@ -227,8 +244,6 @@ extern "C"
  */
 #define SL_REGEX_LITERALS 16
 	extern size_t sl_regex_literals(sl_arena *arena, sl_str expression, sl_str *out);
-
-	extern void sl_regex_free(struct pcre2_real_code_8 *code);
 
 	/* What a predicate expects, in words: "\"x\"", "hour gte 22". */
 	extern void sl_predicate_describe(sl_buf *out, const sl_predicate *predicate);
