@@ -22,8 +22,8 @@ $$);
 SELECT node, field, operator, expected, actual, result FROM stacklens.explain_rule('failed', '{"event": "LOGIN_FAILED", "user": "scanner"}');
 SELECT stacklens.test_rule('failed', '{"event": "login_failed", "user": "eve"}'), stacklens.test_rule('failed', '{"event": "login_failed", "user": "scanner"}');
 -- what came near
-SELECT stacklens.create_rule('near', match => '{"User": "eve", "host|cased": "Web", "n|gte": 5}') IS NOT NULL;
-SELECT node, field, operator, expected, actual, result FROM stacklens.explain_rule('near', '{"user": "eve", "host": "web", "n": 4}');
+SELECT stacklens.create_rule('near', match => '{"User": "eve", "host|cased": "Web", "n|gte": 5, "duration": 7, "path|re": "^/API"}') IS NOT NULL;
+SELECT node, field, operator, expected, actual, result FROM stacklens.explain_rule('near', '{"user": "eve", "host": "web", "n": 4, "duration_ms": 7, "path": "/api"}');
 -- backtests: of a detection, a correlation, and rules that aren't stored
 SET client_min_messages = error;
 SELECT count(stacklens.ingest(r)) FROM (SELECT jsonb_build_object('event', 'login_failed', 'user', u,

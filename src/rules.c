@@ -638,6 +638,7 @@ put_explained(void *arg, const sl_explained *node)
 	Datum values[7];
 	bool nulls[7] = {0};
 
+	CHECK_FOR_INTERRUPTS();
 	values[0] = Int32GetDatum(node->depth);
 	values[1] = text_datum(node->node, &nulls[1]);
 	values[2] = text_datum(node->field, &nulls[2]);

@@ -319,6 +319,32 @@ test_hostile(void)
 	sl_arena_reset(arena);
 }
 
+/* Each filter of a rule narrows it; many take no more than their number. */
+static void
+test_filters(void)
+{
+	sl_ruleset *set = sl_ruleset_new(tap_arena());
+	sl_matcher *matcher;
+	const uint32_t *found;
+	const char *base = "{\"title\":\"base\",\"detection\":{\"s\":{\"a\":1},\"condition\":\"s\"}}";
+	int missed = 0;
+
+	sl_ruleset_add(set, read_rule(base, strlen(base)));
+	for (int i = 0; i < 20000; i++)
+	{
+		sl_str text = sl_strf(tap_arena(), "{\"title\":\"f%d\",\"filter\":{\"rules\":[\"base\"],\"s\":{\"u\":\"x%d\"},\"condition\":\"not s\"}}", i, i);
+
+		sl_ruleset_add(set, read_rule(text.p, text.n));
+	}
+	sl_ruleset_finish(set, NULL, NULL);
+	matcher = sl_matcher_new(tap_arena(), set);
+	is_int(sl_match(matcher, read_record("{\"a\":1,\"u\":\"x\"}"), tap_arena(), &found), 1, "a record that no filter names");
+	for (int i = 0; i < 20000; i += 997)
+		missed += sl_match(matcher, read_record(sl_strf(tap_arena(), "{\"a\":1,\"u\":\"x%d\"}", i).p), tap_arena(), &found) != 0;
+	is_int(missed, 0, "and those that one of 20,000 does");
+	sl_arena_reset(tap_arena());
+}
+
 /*
  * Searches that grow with the square of a text, or worse, are given up; what
  * grows with the text alone isn't.
@@ -402,6 +428,7 @@ main(void)
 	test_long_literals();
 	sl_arena_reset(tap_arena());
 	test_hostile();
+	test_filters();
 	test_budget();
 	sl_arena_free(tap_arena());
 	return tap_done();

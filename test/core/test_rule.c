@@ -708,6 +708,10 @@ test_links(void)
 	links("title: a\nid: 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n---\n"
 		  "title: b\nid: 6F2F1C6E-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n",
 		  "b: id 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11 is already that of rule \"a\" at 6:5", "two rules with one id");
+	links("title: a\nid: 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n---\n"
+		  "title: 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n---\n"
+		  "title: b\nid: 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11\ndetection: {s: {a: b}, condition: s}\n",
+		  "b: id 6f2f1c6e-8a35-4e0e-9f3e-1f5e6a1f0b11 is already that of rule \"a\" at 9:5", "also when a third is called like it");
 	links(BASE "title: f\nfilter: {rules: [base, other], s: {a: c}, condition: not s}\n", "f: filter names rule \"other\", which is not there at 6:24",
 		  "a filter of a rule that isn't there");
 	links(BASE COUNTS("x", "base") "title: f\nfilter: {rules: [x], s: {a: c}, condition: not s}\n", "f: filter names \"x\", which is of another kind at 9:18",

@@ -376,7 +376,7 @@ struct made
 };
 
 static struct made *
-find_made(sl_ruleset *set, const sl_expr *from)
+find_made(const sl_ruleset *set, const sl_expr *from)
 {
 	uint64_t hash = ((uint64_t) (uintptr_t) from >> 4) * UINT64_C(0x9E3779B97F4A7C15);
 	uint32_t at = (uint32_t) (hash >> 32) & set->made_mask;
@@ -384,6 +384,12 @@ find_made(sl_ruleset *set, const sl_expr *from)
 	while (set->made[at].from && set->made[at].from != from)
 		at = (at + 1) & set->made_mask;
 	return &set->made[at];
+}
+
+uint32_t
+sl_ruleset_expr(const sl_ruleset *set, const sl_expr *from)
+{
+	return find_made(set, from)->id;
 }
 
 static void
@@ -686,23 +692,32 @@ finish_fields(sl_ruleset *set)
 	}
 }
 
-/* A filter's condition narrows the rules that it names. */
+/* The conditions of filters narrow the rules that they name: all of a rule's in one "and". */
 static void
-apply_filter(sl_ruleset *set, const sl_rule *filter)
+apply_filters(sl_ruleset *set)
 {
-	uint32_t condition = compile_expr(set, filter->condition);
+	ids *filters = sl_alloc0(set->arena, (set->n_rules + 1) * sizeof(ids));
 
-	for (size_t i = 0; i < filter->n_targets; i++)
+	for (uint32_t i = 0; i < set->n_rules; i++)
 	{
-		expr both = {.kind = SL_EXPR_AND, .n = 2};
-		uint32_t *root = &set->roots[filter->target_index[i]];
+		const sl_rule *filter = set->rules[i];
 
-		if (*root == NO_ROOT)
+		if (filter->kind != SL_FILTER || filter->broken)
 			continue;
-		both.first = set->children.n;
-		sl_ids_add(set->arena, &set->children, *root);
-		sl_ids_add(set->arena, &set->children, condition);
-		*root = add_expr(set, both);
+		for (size_t k = 0; k < filter->n_targets; k++)
+			if (set->roots[filter->target_index[k]] != NO_ROOT)
+				sl_ids_add(set->arena, &filters[filter->target_index[k]], compile_expr(set, filter->condition));
+	}
+	for (uint32_t i = 0; i < set->n_rules; i++)
+	{
+		expr all = {.kind = SL_EXPR_AND, .first = set->children.n, .n = filters[i].n + 1};
+
+		if (filters[i].n == 0)
+			continue;
+		sl_ids_add(set->arena, &set->children, set->roots[i]);
+		for (uint32_t k = 0; k < filters[i].n; k++)
+			sl_ids_add(set->arena, &set->children, filters[i].v[k]);
+		set->roots[i] = add_expr(set, all);
 	}
 }
 
@@ -739,9 +754,7 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 		for (uint32_t k = 0; c && !rule->broken && k < c->n_rules; k++)
 			add_feed(set->arena, &set->feeds[c->rule_index[k]], (feed){i, k});
 	}
-	for (uint32_t i = 0; i < n; i++)
-		if (set->rules[i]->kind == SL_FILTER && !set->rules[i]->broken)
-			apply_filter(set, set->rules[i]);
+	apply_filters(set);
 
 	guess_all(set);
 	set->owners = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(uint32_t));

@@ -12,11 +12,35 @@
 /* Bytes of a record's value that are shown. */
 #define SHOWN 200
 
+/* A value of the record, by the name that rules call it. */
+typedef struct named
+{
+	sl_str name;
+	sl_str folded; /* the name */
+	sl_value value;
+} named;
+
+/* What the record says of a field that the rule asks for. */
+typedef struct facts
+{
+	bool known;
+	size_t n;		/* values of that name */
+	sl_str values;	/* shown */
+	sl_str similar; /* where there are none: a field of a name like it */
+	sl_str *cased;	/* the texts of the values, and folded; made when first needed */
+	sl_str *folded;
+} facts;
+
 typedef struct explainer
 {
 	sl_matcher *matcher;
 	const sl_ruleset *set;
 	const sl_record *record;
+	named *values;
+	size_t n_values;
+	size_t cap_values;
+	facts *fields;	/* by the set's fields */
+	uint8_t *truth; /* by the set's exprs: 0 unknown, 1 false, 2 true */
 	sl_arena *arena;
 	void (*each)(void *arg, const sl_explained *node);
 	void *arg;
@@ -38,84 +62,59 @@ put_value(sl_buf *out, const sl_value *value, sl_arena *arena)
 		sl_buf_puts(out, "…");
 }
 
-/* Calls for each of a record's values that are fields by name. */
 static void
-each_field(const explainer *x, void (*call)(void *arg, sl_str name, const sl_value *value), void *arg)
+add_named(explainer *x, sl_str name, sl_value value)
+{
+	SL_ROOM(x->arena, x->values, x->n_values, x->cap_values, 64);
+	x->values[x->n_values++] = (named){name, sl_fold(x->arena, name), value};
+}
+
+static void
+add_time(explainer *x, const char *name, int64_t ns)
+{
+	char when[64];
+
+	if (!ns)
+		return;
+	sl_format_timestamp(when, ns);
+	add_named(x, (sl_str){name, strlen(name)}, (sl_value){.type = SL_STRING, .u.s = sl_str_copy(x->arena, when, strlen(when))});
+}
+
+/* All of a record's values that are fields by name. */
+static void
+name_values(explainer *x)
 {
 	const sl_record *r = x->record;
-	static const struct
-	{
-		const char *name;
-		size_t offset;
-	} times[] = {{"timestamp", offsetof(sl_record, timestamp)}, {"observed_timestamp", offsetof(sl_record, observed)}};
 
 	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
 		if (r->text[i].p)
-		{
-			sl_value value = {.type = SL_STRING, .u.s = r->text[i]};
-
-			call(arg, (sl_str){sl_known_name[i], strlen(sl_known_name[i])}, &value);
-		}
-	for (int i = 0; i < 2; i++)
-	{
-		int64_t ns = *(const int64_t *) (const void *) ((const char *) r + times[i].offset);
-		char when[64];
-		sl_value value = {.type = SL_STRING};
-
-		if (!ns)
-			continue;
-		sl_format_timestamp(when, ns);
-		value.u.s = sl_str_copy(x->arena, when, strlen(when));
-		call(arg, (sl_str){times[i].name, strlen(times[i].name)}, &value);
-	}
+			add_named(x, (sl_str){sl_known_name[i], strlen(sl_known_name[i])}, (sl_value){.type = SL_STRING, .u.s = r->text[i]});
+	add_time(x, "timestamp", r->timestamp);
+	add_time(x, "observed_timestamp", r->observed);
 	if (r->severity)
-	{
-		sl_value value = {.type = SL_INT, .u.i = r->severity};
-
-		call(arg, SL_STR("severity_number"), &value);
-	}
+		add_named(x, SL_STR("severity_number"), (sl_value){.type = SL_INT, .u.i = r->severity});
 	for (uint32_t i = 0; i < r->attributes.n; i++)
 	{
 		sl_str name = sl_event_field_name(x->arena, r->attributes.v[i].name);
 
-		call(arg, sl_field_name(name.p ? name : r->attributes.v[i].name), &r->attributes.v[i].value);
+		add_named(x, sl_field_name(name.p ? name : r->attributes.v[i].name), r->attributes.v[i].value);
 	}
 	for (uint32_t i = 0; r->resource && i < r->resource->fields.n; i++)
-	{
-		sl_str name = r->resource->fields.v[i].name;
-
-		call(arg, sl_strf(x->arena, "resource.%.*s", SL_STR_FMT(name)), &r->resource->fields.v[i].value);
-	}
+		add_named(x, sl_strf(x->arena, "resource.%.*s", SL_STR_FMT(r->resource->fields.v[i].name)), r->resource->fields.v[i].value);
 }
 
-typedef struct search
-{
-	const explainer *x;
-	sl_str name; /* as records have it */
-	sl_buf values;
-	size_t n;
-	sl_str similar; /* a field of a name like it */
-	size_t distance;
-	sl_str other_case; /* a value that is equal but for case */
-	const sl_predicate *p;
-} search;
+#define FAR 3
 
-static bool
-same_folded(sl_arena *arena, sl_str a, sl_str b)
-{
-	return sl_str_eq(sl_fold(arena, a), sl_fold(arena, b));
-}
-
-/* Edits between two short names; more than 2 is not counted. */
+/* Edits between two short names, both folded; FAR or more is not counted. */
 static size_t
-distance_of(sl_arena *arena, sl_str a, sl_str b)
+edits_between(sl_str a, sl_str b)
 {
 	size_t row[65];
 
-	if (same_folded(arena, a, b))
+	if (sl_str_eq(a, b))
 		return 0;
 	if (a.n > 64 || b.n > 64 || a.n < 4 || a.n + 2 < b.n || b.n + 2 < a.n)
-		return 3;
+		return FAR;
 	for (size_t k = 0; k <= b.n; k++)
 		row[k] = k;
 	for (size_t i = 1; i <= a.n; i++)
@@ -126,7 +125,7 @@ distance_of(sl_arena *arena, sl_str a, sl_str b)
 		for (size_t k = 1; k <= b.n; k++)
 		{
 			size_t above = row[k],
-				   best = diagonal + ((a.p[i - 1] | 0x20) != (b.p[k - 1] | 0x20));
+				   best = diagonal + (a.p[i - 1] != b.p[k - 1]);
 
 			if (above + 1 < best)
 				best = above + 1;
@@ -139,43 +138,123 @@ distance_of(sl_arena *arena, sl_str a, sl_str b)
 	return row[b.n];
 }
 
-static void
-see_field(void *arg, sl_str name, const sl_value *value)
+/* Is the shorter one the other's beginning or end, where a word of the name begins or ends? */
+static bool
+is_part_of(sl_str a, sl_str b)
 {
-	search *s = arg;
-	const char *dot;
-	size_t distance;
+	if (a.n > b.n)
+		return is_part_of(b, a);
+	if (a.n < 3 || a.n == b.n)
+		return false;
+	return (memcmp(a.p, b.p, a.n) == 0 && strchr("._-", b.p[a.n])) ||
+		   (memcmp(a.p, b.p + b.n - a.n, a.n) == 0 && strchr("._-", b.p[b.n - a.n - 1]));
+}
 
-	if (sl_str_eq(name, s->name))
+/* How far a name is from the one that the rule asks for. */
+static size_t
+distance_of(sl_str name, sl_str wanted)
+{
+	size_t edits = edits_between(name, wanted);
+
+	return edits > 1 && is_part_of(name, wanted) ? 1 : edits;
+}
+
+static const facts *
+facts_of(explainer *x, uint32_t field, sl_str name)
+{
+	facts *f = &x->fields[field];
+	size_t nearest = FAR;
+	sl_str folded;
+	sl_buf shown;
+
+	if (f->known)
+		return f;
+	f->known = true;
+	folded = sl_fold(x->arena, name);
+	sl_buf_init(&shown, x->arena, 64);
+	for (size_t i = 0; i < x->n_values; i++)
 	{
-		if (s->n++ < 5)
+		const named *v = &x->values[i];
+
+		if (sl_str_eq(v->name, name))
 		{
-			if (s->values.n)
-				sl_buf_puts(&s->values, ", ");
-			put_value(&s->values, value, s->x->arena);
+			if (f->n++ < 5)
+			{
+				if (shown.n)
+					sl_buf_puts(&shown, ", ");
+				put_value(&shown, &v->value, x->arena);
+			}
 		}
-		if (s->p->cased && s->p->op <= SL_OP_ENDSWITH && value->type == SL_STRING &&
-			memmem(sl_fold(s->x->arena, value->u.s).p, sl_fold(s->x->arena, value->u.s).n,
-				   sl_fold(s->x->arena, s->p->text).p, sl_fold(s->x->arena, s->p->text).n))
-			s->other_case = value->u.s;
-		return;
+		else if (f->n == 0)
+		{
+			size_t distance = distance_of(v->folded, folded);
+
+			if (distance < nearest)
+			{
+				nearest = distance;
+				f->similar = v->name;
+			}
+		}
 	}
-	distance = distance_of(s->x->arena, name, s->name);
-	/* a.b.name is like name */
-	dot = memrchr(name.p, '.', name.n);
-	if (distance > 1 && dot && sl_str_eq((sl_str){dot + 1, name.n - (size_t) (dot + 1 - name.p)}, s->name))
-		distance = 1;
-	if (distance < s->distance)
+	if (f->n > 5)
+		sl_buf_printf(&shown, " and %zu more", f->n - 5);
+	if (f->n == 0)
+		sl_buf_puts(&shown, "missing");
+	if (f->n == 0 && f->similar.p)
+		sl_buf_printf(&shown, "; the record has \"%.*s\"", SL_STR_FMT(f->similar));
+	f->values = (sl_str){shown.p, shown.n};
+	return f;
+}
+
+/* Would a test that minds case be true if it didn't? */
+static bool
+true_but_for_case(explainer *x, const sl_predicate *p, uint32_t field)
+{
+	facts *f = &x->fields[field];
+	sl_regex_scratch *scratch;
+	sl_regex *regex;
+	sl_error err;
+	size_t offset;
+	bool found = false;
+
+	if (!p->cased || p->op > SL_OP_REGEX || (p->op == SL_OP_REGEX && (p->how & SL_REGEX_IGNORE_CASE)) || f->n == 0)
+		return false;
+	if (!f->cased)
 	{
-		s->distance = distance;
-		s->similar = name;
+		size_t n = 0;
+
+		f->cased = sl_alloc0(x->arena, f->n * sizeof(sl_str));
+		f->folded = sl_alloc0(x->arena, f->n * sizeof(sl_str));
+		for (size_t i = 0; i < x->n_values; i++)
+			if (sl_str_eq(x->values[i].name, sl_field_name(p->field)) && x->values[i].value.type != SL_NULL)
+			{
+				f->cased[n] = sl_value_text(x->arena, &x->values[i].value);
+				f->folded[n] = sl_fold(x->arena, f->cased[n]);
+				n++;
+			}
+		f->n = n;
 	}
+	if (p->op < SL_OP_REGEX)
+	{
+		sl_str wanted = sl_fold_glob(x->arena, p->text);
+
+		for (size_t i = 0; i < f->n && !found; i++)
+			found = sl_text_relates(p->op, f->folded[i], wanted);
+		return found;
+	}
+	regex = sl_regex_new(p->text, p->how | SL_REGEX_IGNORE_CASE, &err, &offset);
+	scratch = sl_regex_scratch_new();
+	for (size_t i = 0; regex && scratch && i < f->n && !found; i++)
+		found = sl_regex_search(regex, scratch, f->cased[i]) == SL_REGEX_FOUND;
+	sl_regex_free(regex);
+	sl_regex_scratch_free(scratch);
+	return found;
 }
 
 static void
-explain_predicate(explainer *x, const sl_predicate *p, sl_explained *node)
+explain_predicate(explainer *x, const sl_predicate *p, uint32_t field, sl_explained *node)
 {
-	search s = {.x = x, .name = sl_field_name(p->field), .distance = 3, .p = p};
+	const facts *f;
 	sl_buf expected;
 
 	sl_buf_init(&expected, x->arena, 64);
@@ -187,54 +266,41 @@ explain_predicate(explainer *x, const sl_predicate *p, sl_explained *node)
 		node->expected = (sl_str){expected.p, expected.n};
 	if (p->keyword)
 		return;
-	sl_buf_init(&s.values, x->arena, 64);
-	each_field(x, see_field, &s);
-	if (s.n > 5)
-		sl_buf_printf(&s.values, " and %zu more", s.n - 5);
-	if (s.n == 0)
-		sl_buf_puts(&s.values, "missing");
-	if (s.n == 0 && s.similar.p)
-		sl_buf_printf(&s.values, "; the record has \"%.*s\"", SL_STR_FMT(s.similar));
-	if (!node->result && s.other_case.p)
-		sl_buf_puts(&s.values, "; equal but for case");
-	node->actual = (sl_str){s.values.p, s.values.n};
+	f = facts_of(x, field, sl_field_name(p->field));
+	node->actual = f->values;
+	if (!node->result && true_but_for_case(x, p, field))
+		node->actual = sl_strf(x->arena, "%.*s; equal but for case", SL_STR_FMT(f->values));
 }
 
-static uint32_t
-predicate_number(const sl_ruleset *set, const sl_predicate *p)
-{
-	uint32_t i = 0;
-
-	while (set->predicates[i] != p && !sl_same_predicate(set->predicates[i], p))
-		i++;
-	return i;
-}
-
+/* Each part is asked once, however many parts it is part of. */
 static bool
-is_true(explainer *x, const sl_expr *expr)
+is_true(explainer *x, const sl_expr *expr, uint32_t id)
 {
-	switch (expr->kind)
-	{
-		case SL_EXPR_PREDICATE:
-			return sl_matcher_predicate(x->matcher, predicate_number(x->set, expr->predicate));
-		case SL_EXPR_NOT:
-			return !is_true(x, expr->children[0]);
-		default:
-			for (size_t i = 0; i < expr->n; i++)
-				if (is_true(x, expr->children[i]) != (expr->kind == SL_EXPR_AND))
-					return expr->kind == SL_EXPR_OR;
-			return expr->kind == SL_EXPR_AND;
-	}
+	const struct expr *e = &x->set->exprs[id];
+	bool result = e->kind == SL_EXPR_AND;
+
+	if (x->truth[id])
+		return x->truth[id] == 2;
+	if (e->kind == SL_EXPR_PREDICATE)
+		result = sl_matcher_predicate(x->matcher, e->predicate);
+	else if (e->kind == SL_EXPR_NOT)
+		result = !is_true(x, expr->children[0], sl_ruleset_expr(x->set, expr->children[0]));
+	else
+		for (size_t i = 0; i < expr->n && result == (e->kind == SL_EXPR_AND); i++)
+			result = is_true(x, expr->children[i], sl_ruleset_expr(x->set, expr->children[i]));
+	x->truth[id] = result ? 2 : 1;
+	return result;
 }
 
 static void
 walk(explainer *x, const sl_expr *expr, int depth)
 {
 	static const char *const kinds[] = {"test", "and", "or", "not"};
-	sl_explained node = {.depth = depth, .result = is_true(x, expr)};
+	uint32_t id = sl_ruleset_expr(x->set, expr);
+	sl_explained node = {.depth = depth, .result = is_true(x, expr, id)};
 
 	if (expr->kind == SL_EXPR_PREDICATE)
-		explain_predicate(x, expr->predicate, &node);
+		explain_predicate(x, expr->predicate, x->set->tests[x->set->exprs[id].predicate].field, &node);
 	else
 		node.node = (sl_str){kinds[expr->kind], strlen(kinds[expr->kind])};
 	if (expr->name.p)
@@ -259,6 +325,9 @@ sl_explain(sl_rule *rule, const sl_record *record, sl_arena *arena,
 	sl_ruleset_finish(set, NULL, NULL);
 	x.set = set;
 	x.matcher = sl_matcher_new(arena, set);
+	x.fields = sl_alloc0(arena, (set->n_fields + 1) * sizeof(*x.fields));
+	x.truth = sl_alloc0(arena, set->n_exprs + 1);
+	name_values(&x);
 	sl_match(x.matcher, record, arena, &found);
 	walk(&x, rule->condition, 0);
 }

@@ -231,6 +231,12 @@ extern bool sl_same_predicate(const sl_predicate *a, const sl_predicate *b);
 /* Was a predicate true of the record of the last call? */
 extern bool sl_matcher_predicate(sl_matcher *m, uint32_t id);
 
+/* Does a text equal, contain, begin or end with another, or match it as a glob?  Both folded, or neither. */
+extern bool sl_text_relates(sl_op how, sl_str text, sl_str other);
+
+/* The number of what an expression was compiled to, in the process that compiled it. */
+extern uint32_t sl_ruleset_expr(const sl_ruleset *set, const sl_expr *from);
+
 /* Sigma's name of a field of a Windows event that was XML; p == NULL for others. */
 extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
 

@@ -536,8 +536,8 @@ time_true(const sl_predicate *p, const sl_value *value)
 	return known && compare((sl_op) p->how, sl_time_part_of(ns, p->part), p->number);
 }
 
-static bool
-text_true(sl_op how, sl_str text, sl_str other)
+bool
+sl_text_relates(sl_op how, sl_str text, sl_str other)
 {
 	switch (how)
 	{
@@ -568,7 +568,7 @@ reference_true(sl_matcher *m, uint32_t id, entry *e)
 		entry *o = &m->entries[i - 1];
 
 		if (o->value->type != SL_NULL &&
-			text_true((sl_op) p->how, p->cased ? text_of(m, e) : folded_of(m, e), p->cased ? text_of(m, o) : folded_of(m, o)))
+			sl_text_relates((sl_op) p->how, p->cased ? text_of(m, e) : folded_of(m, e), p->cased ? text_of(m, o) : folded_of(m, o)))
 			return true;
 	}
 	return false;
@@ -586,7 +586,7 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 	if (t->op == SL_OP_EXISTS || e->value->type == SL_NULL)
 		return t->op == SL_OP_EXISTS;
 	if (t->op <= SL_OP_GLOB)
-		return text_true((sl_op) t->op, t->cased ? text_of(m, e) : folded_of(m, e), t->text);
+		return sl_text_relates((sl_op) t->op, t->cased ? text_of(m, e) : folded_of(m, e), t->text);
 	p = m->set->predicates[id];
 	switch (p->op)
 	{

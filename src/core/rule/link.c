@@ -82,6 +82,16 @@ find(const linker *l, sl_str name)
 	return found;
 }
 
+/* The rule that has an id, whatever else is called like that; n when there is none. */
+static size_t
+find_id(const linker *l, sl_str id)
+{
+	for (uint32_t at = (uint32_t) hash_name(id) & l->mask; l->slots[at]; at = (at + 1) & l->mask)
+		if (l->rules[l->slots[at] - 1]->id.p && sl_str_eq(l->rules[l->slots[at] - 1]->id, id))
+			return l->slots[at] - 1;
+	return l->n;
+}
+
 /* Two rules with one id: the first keeps it. */
 static void
 find_names(linker *l)
@@ -100,9 +110,9 @@ find_names(linker *l)
 		rule->alerts = rule->kind != SL_FILTER;
 		if (rule->id.p)
 		{
-			size_t other = find(l, rule->id);
+			size_t other = find_id(l, rule->id);
 
-			if (other < l->n && l->rules[other]->id.p && sl_str_eq(l->rules[other]->id, rule->id))
+			if (other < l->n)
 			{
 				sl_error err = {0};
 				const sl_node *node = sl_node_get(rule->definition, "id");

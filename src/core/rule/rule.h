@@ -206,6 +206,7 @@ extern "C"
 
 	/* Does a glob match the whole of s?  Both folded, or neither. */
 	extern bool sl_glob(sl_str glob, sl_str s);
+	extern sl_str sl_fold_glob(sl_arena *arena, sl_str glob);
 
 	/* An address from its text; "10.0.0.0/8" to a network (bits: of 128). */
 	extern bool sl_address_read(sl_str s, sl_address *address);

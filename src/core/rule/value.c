@@ -69,8 +69,8 @@ sl_glob_widen(sl_arena *arena, sl_str glob, bool before, bool after)
 }
 
 /* Folds between the wildcards: their bytes are no UTF-8. */
-static sl_str
-fold_glob(sl_arena *arena, sl_str glob)
+sl_str
+sl_fold_glob(sl_arena *arena, sl_str glob)
 {
 	sl_buf folded;
 	size_t from = 0;
@@ -107,7 +107,7 @@ sl_glob_classify(sl_arena *arena, sl_str glob, bool cased, sl_predicate *out)
 				  : first						 ? SL_OP_ENDSWITH
 				  : last						 ? SL_OP_STARTSWITH
 												 : SL_OP_EQUALS;
-	out->text = cased ? text : fold_glob(arena, text);
+	out->text = cased ? text : sl_fold_glob(arena, text);
 }
 
 /*
