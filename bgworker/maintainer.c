@@ -104,6 +104,9 @@ step(void)
 		sl_commit();
 		kept_order_at = now;
 	}
+	sl_begin();
+	sl_execute("SELECT stacklens_internal.sum_correlation_counts()", false);
+	sl_commit();
 	/* in small steps, so that no lock is held for long */
 	return expire() ? 10 : 60000;
 }

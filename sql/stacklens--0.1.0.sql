@@ -717,6 +717,36 @@ CREATE TABLE stacklens_internal.correlation_chunks (
 );
 ALTER TABLE stacklens_internal.correlation_chunks ALTER events SET STORAGE EXTERNAL;	-- late events may make one large
 
+-- What evaluators and the maintainer have to say of a correlation's groups, one row after the
+-- other, so that none waits for another's; summed now and then.
+CREATE TABLE stacklens_internal.correlation_counts (
+	rule_key uuid NOT NULL,
+	rule_id uuid NOT NULL,
+	groups bigint NOT NULL,		-- made, less those forgotten
+	late bigint NOT NULL,		-- records that came too late to count
+	dropped bigint NOT NULL,	-- events of one group beyond the most that it keeps
+	refused bigint NOT NULL,	-- records of groups beyond the most that the correlation keeps
+	at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX correlation_counts_rule ON stacklens_internal.correlation_counts (rule_key);
+
+CREATE FUNCTION stacklens_internal.sum_correlation_counts() RETURNS void LANGUAGE sql
+BEGIN ATOMIC
+	WITH old AS (DELETE FROM stacklens_internal.correlation_counts RETURNING *)
+	INSERT INTO stacklens_internal.correlation_counts (rule_key, rule_id, groups, late, dropped, refused, at)
+	SELECT o.rule_key, o.rule_id, sum(o.groups), sum(o.late), sum(o.dropped), sum(o.refused),
+		COALESCE(max(o.at) FILTER (WHERE o.refused > 0), max(o.at))
+	FROM old o GROUP BY o.rule_key, o.rule_id;
+END;
+
+CREATE VIEW stacklens.stat_correlations AS
+	SELECT r.name, COALESCE(sum(c.groups), 0)::bigint AS groups, current_setting('stacklens.max_correlation_groups', true)::bigint AS max_groups,
+		COALESCE(sum(c.late), 0)::bigint AS late, COALESCE(sum(c.dropped), 0)::bigint AS dropped, COALESCE(sum(c.refused), 0)::bigint AS refused,
+		max(c.at) FILTER (WHERE c.refused > 0) AS last_refused
+	FROM stacklens_internal.rules r LEFT JOIN stacklens_internal.correlation_counts c ON c.rule_id = r.id
+	WHERE r.kind = 'correlation' GROUP BY r.name;
+COMMENT ON VIEW stacklens.stat_correlations IS 'Groups that each correlation keeps, and records that do not count in it: late (beyond the lateness), dropped (one group has too many events), refused (the correlation has too many groups)';
+
 -- Forgets groups that are as if they had never been, now that all sources have come to a
 -- watermark; gives how many.
 CREATE FUNCTION stacklens_internal.expire_correlations(watermark bigint, most int) RETURNS bigint LANGUAGE plpgsql
@@ -729,9 +759,14 @@ BEGIN
 		WHERE s.expires < watermark LIMIT most FOR UPDATE SKIP LOCKED
 	), chunks AS (
 		DELETE FROM stacklens_internal.correlation_chunks c USING old o WHERE c.rule_key = o.rule_key AND c.group_key = o.group_key
+	), forgotten AS (
+		DELETE FROM stacklens_internal.correlation_states s USING old o WHERE s.rule_key = o.rule_key AND s.group_key = o.group_key
+		RETURNING s.rule_key, s.rule_id
+	), counted AS (
+		INSERT INTO stacklens_internal.correlation_counts (rule_key, rule_id, groups, late, dropped, refused)
+		SELECT f.rule_key, f.rule_id, -count(*), 0, 0, 0 FROM forgotten f GROUP BY f.rule_key, f.rule_id
 	)
-	DELETE FROM stacklens_internal.correlation_states s USING old o WHERE s.rule_key = o.rule_key AND s.group_key = o.group_key;
-	GET DIAGNOSTICS n = ROW_COUNT;
+	SELECT count(*) INTO n FROM forgotten;
 	RETURN n;
 END
 $$;
@@ -1021,6 +1056,14 @@ BEGIN
 	END IF;
 	RETURN NEXT;
 
+	SELECT string_agg(c.name, ', ' ORDER BY c.name), max(c.max_groups) INTO down, most FROM stacklens.stat_correlations c
+	WHERE c.last_refused > now() - interval '1 day' OR c.groups >= c.max_groups;
+	IF down IS NOT NULL THEN
+		part := 'correlations'; value := down; status := 'warning'; warning := format('%s groups', most); critical := NULL;
+		hint := 'So many groups are kept for each, and records of further ones do not count: SELECT * FROM stacklens.stat_correlations; says more. Group by fewer values, shorten the timespan, or raise stacklens.max_correlation_groups.';
+		RETURN NEXT;
+	END IF;
+
 	SELECT string_agg(s.name, ', ') INTO down FROM stacklens.sources s WHERE s.restored;
 	IF down IS NOT NULL THEN
 		part := 'restored copy'; value := down; status := 'warning'; warning := NULL; critical := NULL;
@@ -1176,7 +1219,8 @@ BEGIN
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
 		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
-		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules, stacklens.stat_progress_backtest TO stacklens_reader;
+		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules, stacklens.stat_correlations,
+		stacklens.stat_progress_backtest TO stacklens_reader;
 	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(),
@@ -1203,6 +1247,7 @@ SELECT pg_extension_config_dump('stacklens_internal.rule_history', '');
 SELECT pg_extension_config_dump('stacklens_internal.rule_stats', '');
 SELECT pg_extension_config_dump('stacklens_internal.correlation_states', '');
 SELECT pg_extension_config_dump('stacklens_internal.correlation_chunks', '');
+SELECT pg_extension_config_dump('stacklens_internal.correlation_counts', '');
 SELECT pg_extension_config_dump('stacklens.logsources', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('stacklens.placeholders', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');

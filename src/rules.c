@@ -546,6 +546,8 @@ forget_states(const sl_ruleset *set)
 	if (SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_states WHERE rule_key <> ALL ($1)", 1, types, values,
 							  NULL, false, 0) != SPI_OK_DELETE ||
 		SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_chunks WHERE rule_key <> ALL ($1)", 1, types, values,
+							  NULL, false, 0) != SPI_OK_DELETE ||
+		SPI_execute_with_args("DELETE FROM stacklens_internal.correlation_counts WHERE rule_key <> ALL ($1)", 1, types, values,
 							  NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not forget correlation states");
 }

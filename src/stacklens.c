@@ -16,6 +16,7 @@ PG_MODULE_MAGIC;
 
 char *sl_database;
 int sl_work_mem = 65536;
+int sl_max_groups = 1000000;
 int sl_debug = SL_DEBUG_OFF;
 
 static const struct config_enum_entry debug_options[] = {
@@ -39,6 +40,10 @@ settings_init(void)
 							"Memory that one worker, or one call, may use for log records.",
 							NULL, &sl_work_mem, 65536, 16384, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("stacklens.max_correlation_groups",
+							"Groups that one correlation may keep; records of further ones don't count in it.",
+							NULL, &sl_max_groups, 1000000, 1, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("stacklens.debug",
 							 "Says in the server's log why records match rules, or don't.",
 							 "\"match\" logs each match, \"all\" also the records that match no rule.",

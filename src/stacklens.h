@@ -15,7 +15,8 @@
 
 /* Settings (stacklens.c). */
 extern char *sl_database; /* NULL unless preloaded */
-extern int sl_work_mem;	  /* kB */
+extern int sl_work_mem;
+extern int sl_max_groups; /* of one correlation */
 extern int sl_debug;
 
 enum

@@ -14,6 +14,9 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/correlate/correlate.h"
@@ -44,11 +47,24 @@ typedef struct cgroup
 	step *first;
 	step *last;
 	bool written;
-	int64 due; /* stored; SL_NEVER */
+	bool refused; /* there are too many of its rule's */
+	int64 due;	  /* stored; SL_NEVER */
 	sl_group state;
 } cgroup;
 
 #define SLOTS 4096
+
+/* What a batch adds to stat_correlations. */
+typedef struct counts
+{
+	int64 groups;
+	int64 late;
+	int64 dropped;
+	int64 refused;
+} counts;
+
+/* How long it may be believed how many groups a rule has. */
+#define BELIEVE_MS 1000
 
 struct sl_correlations
 {
@@ -68,6 +84,7 @@ struct sl_correlations
 	uint64 current_seq;
 	int64 current_watermark;
 	cgroup *current;
+	counts *counts; /* by rule */
 };
 
 static const sl_correlation *
@@ -87,6 +104,7 @@ sl_correlations_new(sl_arena *arena, const sl_rules *rules, sl_firing firing, vo
 		if (correlation_of(cs, i))
 			cs->depth = Max(cs->depth, correlation_of(cs, i)->depth);
 	cs->now = sl_now_ns();
+	cs->counts = sl_alloc0(arena, (sl_ruleset_size(rules->set) + 1) * sizeof(*cs->counts));
 	cs->firing = firing;
 	cs->arg = arg;
 	return cs;
@@ -250,13 +268,12 @@ array_of(Datum *values, bool *nulls, size_t n, Oid type)
 {
 	int dims[1] = {(int) n},
 		bounds[1] = {1};
-	bool by_value = type == INT8OID || type == INT4OID;
+	int16 size;
+	bool by_value;
+	char align;
 
-	return construct_md_array(values, nulls, 1, dims, bounds, type, type == UUIDOID ? 16 : type == INT8OID ? 8
-																					   : type == INT4OID   ? 4
-																										   : -1,
-							  by_value, type == INT8OID ? 'd' : type == UUIDOID ? 'c'
-																				: 'i');
+	get_typlenbyvalalign(type, &size, &by_value, &align);
+	return construct_md_array(values, nulls, 1, dims, bounds, type, size, by_value, align);
 }
 
 static const pg_uuid_t *
@@ -301,27 +318,107 @@ keys_of(const sl_correlations *cs, cgroup **groups, size_t n, Datum *rules, Datu
 	}
 }
 
-/* Makes the rows of new groups, locks all, and reads them. */
+/* How many groups a rule has, as of a moment ago. */
+typedef struct known_groups
+{
+	pg_uuid_t rule_key;
+	int64 n;
+} known_groups;
+
+static known_groups *
+groups_of(const pg_uuid_t *key)
+{
+	static HTAB *known;
+	static TimestampTz at;
+	static SPIPlanPtr plan;
+	TimestampTz now = GetCurrentTimestamp();
+	known_groups *entry;
+	bool found;
+
+	if (!known || TimestampDifferenceExceeds(at, now, BELIEVE_MS))
+	{
+		HASHCTL info = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(known_groups)};
+
+		if (known)
+			hash_destroy(known);
+		known = hash_create("correlations", 64, &info, HASH_ELEM | HASH_BLOBS);
+		at = now;
+		if (!plan)
+			plan = sl_prepare("SELECT rule_key, sum(groups)::bigint FROM stacklens_internal.correlation_counts GROUP BY rule_key", 0, NULL);
+		run(plan, NULL, SPI_OK_SELECT);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			bool isnull;
+
+			entry = hash_search(known, DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)), HASH_ENTER, &found);
+			entry->n = int8_column(i, 2, 0);
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	entry = hash_search(known, key, HASH_ENTER, &found);
+	if (!found)
+		entry->n = 0;
+	return entry;
+}
+
+/* Makes the rows of groups that are new, as far as their rules may have more. */
 static void
+make_rows(sl_correlations *cs, cgroup **groups, size_t n, Datum *values)
+{
+	static SPIPlanPtr plan;
+	SPITupleTable *made;
+	uint64 n_made;
+
+	if (!plan)
+	{
+		Oid types[5] = {UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, BOOLARRAYOID};
+
+		plan = sl_prepare("INSERT INTO stacklens_internal.correlation_states (rule_key, group_key, rule_id, group_values)"
+						  " SELECT u.rule_key, u.group_key, u.rule_id, u.group_values"
+						  " FROM unnest($1, $2, $3, $4, $5) u (rule_key, group_key, rule_id, group_values, may) WHERE u.may"
+						  " ON CONFLICT DO NOTHING RETURNING rule_key",
+						  5, types);
+	}
+	run(plan, values, SPI_OK_INSERT_RETURNING);
+	made = SPI_tuptable;
+	n_made = SPI_processed;
+	for (uint64 i = 0, k = 0; i < n_made; i++)
+	{
+		bool isnull;
+		const pg_uuid_t *key = DatumGetUUIDP(SPI_getbinval(made->vals[i], made->tupdesc, 1, &isnull));
+
+		/* both in the order of their keys */
+		while (memcmp(rule_key(cs, groups[k]->rule), key, 16) != 0)
+			if (++k == n)
+				elog(ERROR, "a correlation state was made that nobody asked for");
+		cs->counts[groups[k]->rule].groups++;
+		groups_of(key)->n++;
+	}
+	SPI_freetuptable(made);
+}
+
+/*
+ * Makes the rows of new groups, locks all, and reads them.  Gives how many
+ * there are, at the front; of the others, their rules may have no more.
+ */
+static size_t
 load(sl_correlations *cs, cgroup **groups, size_t n)
 {
-	static SPIPlanPtr make,
-		lock,
+	static SPIPlanPtr lock,
 		chunks;
 	Datum *rules = palloc(n * sizeof(Datum)),
 		  *keys = palloc(n * sizeof(Datum)),
 		  *ids = palloc(n * sizeof(Datum)),
 		  *texts = palloc(n * sizeof(Datum)),
-		  values[4];
-	size_t with_chunks = 0;
+		  *may = palloc(n * sizeof(Datum)),
+		  values[5];
+	size_t with_chunks = 0,
+		   kept = 0;
 
-	if (!make)
+	if (!lock)
 	{
-		Oid types[4] = {UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID};
+		Oid types[2] = {UUIDARRAYOID, UUIDARRAYOID};
 
-		make = sl_prepare("INSERT INTO stacklens_internal.correlation_states (rule_key, group_key, rule_id, group_values)"
-						  " SELECT u.* FROM unnest($1, $2, $3, $4) u ON CONFLICT DO NOTHING",
-						  4, types);
 		lock = sl_prepare("SELECT u.n, s.state, s.due FROM unnest($1, $2) WITH ORDINALITY AS u (rule_key, group_key, n)"
 						  " JOIN stacklens_internal.correlation_states s ON s.rule_key = u.rule_key AND s.group_key = u.group_key"
 						  " ORDER BY u.n FOR UPDATE OF s",
@@ -347,21 +444,32 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 		}
 		sl_buf_putc(&json, ']');
 		texts[i] = CStringGetTextDatum(json.p);
+		may[i] = BoolGetDatum(groups_of(rule_key(cs, groups[i]->rule))->n < sl_max_groups);
 	}
 	values[0] = PointerGetDatum(array_of(rules, NULL, n, UUIDOID));
 	values[1] = PointerGetDatum(array_of(keys, NULL, n, UUIDOID));
 	values[2] = PointerGetDatum(array_of(ids, NULL, n, UUIDOID));
 	values[3] = PointerGetDatum(array_of(texts, NULL, n, TEXTOID));
+	values[4] = PointerGetDatum(array_of(may, NULL, n, BOOLOID));
 	/* a row that is being deleted is neither made nor locked: then once more */
-	for (int attempt = 0; attempt < 10; attempt++)
+	for (int attempt = 0;; attempt++)
 	{
-		run(make, values, SPI_OK_INSERT);
+		size_t unmade = 0;
+
+		make_rows(cs, groups, n, values);
 		run(lock, values, SPI_OK_SELECT);
-		if (SPI_processed == n)
+		for (size_t i = 0; i < n; i++)
+			groups[i]->refused = true;
+		for (uint64 i = 0; i < SPI_processed; i++)
+			groups[int8_column(i, 1, 1) - 1]->refused = false;
+		for (size_t i = 0; i < n; i++)
+			unmade += groups[i]->refused && DatumGetBool(may[i]);
+		if (unmade == 0)
 			break;
+		if (attempt == 10)
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("correlation states are deleted while they are used")));
+		SPI_freetuptable(SPI_tuptable);
 	}
-	if (SPI_processed != n)
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("correlation states are deleted while they are used")));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		cgroup *g = groups[int8_column(i, 1, 1) - 1];
@@ -388,8 +496,16 @@ load(sl_correlations *cs, cgroup **groups, size_t n)
 		}
 		SPI_freetuptable(SPI_tuptable);
 		for (size_t i = 0; i < n; i++)
-			sl_group_loaded(&groups[i]->state);
+			if (!groups[i]->refused)
+				sl_group_loaded(&groups[i]->state);
 	}
+	for (size_t i = 0; i < n; i++)
+		if (!groups[i]->refused)
+			groups[kept++] = groups[i];
+		else
+			for (const step *s = groups[i]->first; s; s = s->next)
+				cs->counts[groups[i]->rule].refused++;
+	return kept;
 }
 
 /* Rows to be written to the table of chunks, or deleted from it. */
@@ -499,9 +615,43 @@ save(sl_correlations *cs, cgroup **groups, size_t n)
 	write_chunks(drop, &dropped, SPI_OK_DELETE);
 }
 
+/* Rows are only added: no evaluator waits for another's. */
+static void
+write_counts(sl_correlations *cs)
+{
+	static SPIPlanPtr plan;
+
+	if (!plan)
+	{
+		Oid types[6] = {UUIDOID, UUIDOID, INT8OID, INT8OID, INT8OID, INT8OID};
+
+		plan = sl_prepare("INSERT INTO stacklens_internal.correlation_counts (rule_key, rule_id, groups, late, dropped, refused)"
+						  " VALUES ($1, $2, $3, $4, $5, $6)",
+						  6, types);
+	}
+	for (uint32_t i = 0; i < sl_ruleset_size(cs->rules->set); i++)
+	{
+		const counts *c = &cs->counts[i];
+		Datum values[6] = {0};
+
+		if (!c->groups && !c->late && !c->dropped && !c->refused)
+			continue;
+		values[0] = UUIDPGetDatum((pg_uuid_t *) rule_key(cs, i));
+		values[1] = sl_uuid(sl_ruleset_rule(cs->rules->set, i)->id);
+		values[2] = Int64GetDatum(c->groups);
+		values[3] = Int64GetDatum(c->late);
+		values[4] = Int64GetDatum(c->dropped);
+		values[5] = Int64GetDatum(c->refused);
+		run(plan, values, SPI_OK_INSERT);
+	}
+}
+
 static void
 apply(sl_correlations *cs, cgroup *g)
 {
+	int64 late = (int64) g->state.late,
+		  dropped = (int64) g->state.overflow;
+
 	cs->current = g;
 	for (const step *s = g->first; s; s = s->next)
 	{
@@ -518,6 +668,8 @@ apply(sl_correlations *cs, cgroup *g)
 	cs->current_seq = PG_UINT64_MAX;
 	cs->current_watermark = cs->watermark;
 	sl_group_advance(&g->state, cs->watermark);
+	cs->counts[g->rule].late += (int64) g->state.late - late;
+	cs->counts[g->rule].dropped += (int64) g->state.overflow - dropped;
 	g->first = g->last = NULL;
 }
 
@@ -545,17 +697,19 @@ sl_correlations_store(sl_correlations *cs)
 
 		for (size_t from = 0; from < n; from += PAGE)
 		{
-			size_t page = Min(n - from, PAGE);
+			size_t page = Min(n - from, PAGE),
+				   kept;
 
-			load(cs, groups + from, page);
 			for (size_t i = from; i < from + page; i++)
-			{
 				groups[i]->written = true;
+			kept = load(cs, groups + from, page);
+			for (size_t i = from; i < from + kept; i++)
 				apply(cs, groups[i]);
-			}
-			save(cs, groups + from, page);
+			if (kept > 0)
+				save(cs, groups + from, kept);
 		}
 	}
+	write_counts(cs);
 }
 
 void

@@ -168,6 +168,10 @@ test_by_hand(void)
 	fires("type: spike, timespan: 10s, condition: {height: 2, direction: down}", "", "1:0:0 12:0:0 13:0:0 14:0:0 25:0:0", 0, "24", "a spike down");
 	fires("type: spike, timespan: 10s, condition: {height: 2, direction: down}", "", "1:0:0 22:0:0", 33, "32", "down to nothing");
 	fires("type: new_value, timespan: 10s, condition: {field: f}", "", "1:0:7 2:0:8 12:0:7 13:0:9", 0, "13", "new_value learns for a timespan");
+	fires("type: absence, timespan: 10s, condition: {history: 25s}", "lateness: 0s", "1:0:0", 100, "11 21", "absence forgets a group that isn't seen for its history");
+	fires("type: absence, timespan: 10s, condition: {history: 25s}", "lateness: 0s", "1:0:0 50:0:0", 100, "11 21 60 70", "and starts anew with it");
+	fires("type: spike, timespan: 10s, condition: {height: 2, direction: up}", "lateness: 0s", "1:0:0 100:0:0 111:0:0 112:0:0", 0, "",
+		  "what was forgotten needs two full timespans again");
 	fires("type: new_value, timespan: 1s, condition: {field: f, history: 20s}", "", "1:0:7 10:0:7 31:0:7 32:0:7", 0, "31", "and forgets after its history");
 	fires("type: value_change, condition: {field: f}", "", "1:0:7 2:0:7 3:0:8 4:0:7", 0, "3 4", "value_change");
 	fires("type: ratio, timespan: 10s, condition: {gte: 0.5}", "after: slide", "1:0:0 2:1:0 3:1:0 4:1:0", 0, "2 3", "ratio; without a denominator it doesn't fire");

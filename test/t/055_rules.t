@@ -179,6 +179,36 @@ for my $round (1 .. 10)
 }
 ok($server->wait_for('1,000 events of each of three hosts fire ten times, with the evaluator killed five times', "SELECT string_agg(count::text, ' ') FROM stacklens.alerts WHERE rule = 'Ticks'", is => '10 10 10'), '1,000 events of each of three hosts fire ten times, with the evaluator killed five times');
 
+# --- a correlation keeps so many groups, and says so ---
+$server->sql(q{SELECT name FROM stacklens.import_rules('
+title: Hit
+name: hit
+detection: {s: {kind: hit}, condition: s}
+---
+title: Hits
+correlation: {type: event_count, rules: [hit], group-by: [client], timespan: 1h, condition: {gte: 2}}
+')});
+sub hits { my ($from, $to) = @_; $server->sql("SELECT count(stacklens.ingest(jsonb_build_object('kind', 'hit', 'client', n))) FROM generate_series($from, $to) n") }
+my $groups = "SELECT groups || ' ' || refused || ' ' || late FROM stacklens.stat_correlations WHERE name = 'Hits'";
+$server->sql('ALTER SYSTEM SET stacklens.max_correlation_groups = 20');
+$server->sql('SELECT pg_reload_conf()');
+$server->wait_for('the setting', 'SHOW stacklens.max_correlation_groups', is => '20');
+hits(1, 20);
+ok($server->wait_for('as many groups as may be', $groups, is => '20 0 0'), 'as many groups as may be');
+hits(21, 30);
+ok($server->wait_for('more are refused', $groups, is => '20 10 0'), 'more are refused, and counted');
+hits(5, 5);
+ok($server->wait_for('what is there goes on', "SELECT string_agg(group_values ->> 'client', ' ') FROM stacklens.alerts WHERE rule = 'Hits'", is => '5'), 'what is there goes on');
+is($server->sql("SELECT value || ' ' || status || ' ' || warning FROM stacklens.health() WHERE part = 'correlations'"), 'Hits warning 20 groups', 'health() says so');
+$server->sql(q{SELECT stacklens.ingest('{"kind": "hit", "client": "6", "timestamp": "2020-01-01T00:00:00Z"}')});
+ok($server->wait_for('a late record', $groups, is => '20 10 1'), 'a record that is too late is counted as that');
+$server->sql("SELECT stacklens_internal.sum_correlation_counts()");
+is($server->sql($groups), '20 10 1', 'also when the counts are summed');
+is($server->sql("SELECT stacklens_internal.expire_correlations(9e18::bigint, 1000000) >= 20"), 't', 'groups that have expired');
+is($server->sql($groups), '0 10 1', 'are no longer counted');
+$server->sql('ALTER SYSTEM RESET stacklens.max_correlation_groups');
+$server->sql('SELECT pg_reload_conf()');
+
 # --- a dump keeps rules, what they mean, who changed them, and where correlations are ---
 $server->sql(q{INSERT INTO stacklens.placeholders VALUES ('admins', '["root"]'); INSERT INTO stacklens.logsources (product, detection) VALUES ('shop', '{"service": "shop"}')});
 my $kept = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM (SELECT to_jsonb(r) - 'error' FROM stacklens.rules r UNION ALL SELECT to_jsonb(h) FROM stacklens.rule_history h

@@ -458,6 +458,20 @@ add_value_change(sl_group *g, const sl_event *e)
 	insert(g, e);
 }
 
+/*
+ * What has expired begins anew, whether or not its row was deleted: when that
+ * happens must make no difference.
+ */
+static void
+forget_expired(sl_group *g, int64_t watermark)
+{
+	if (g->since == SL_NEVER || watermark < sl_group_expires(g))
+		return;
+	drop(g, g->n);
+	g->since = SL_NEVER;
+	g->latest = g->fired = g->reset = g->emptied = INT64_MIN;
+}
+
 void
 sl_group_add(sl_group *g, const sl_event *events, size_t n, int64_t watermark)
 {
@@ -466,6 +480,7 @@ sl_group_add(sl_group *g, const sl_event *events, size_t n, int64_t watermark)
 	size_t first = SIZE_MAX;
 
 	sl_group_advance(g, watermark);
+	forget_expired(g, watermark);
 	if (at < minus(watermark, c->lateness) || at < g->reset)
 	{
 		g->late += at >= g->reset;
@@ -542,7 +557,8 @@ sl_group_due(const sl_group *g)
 		from = plus(g->since, c->timespan);
 		if (g->fired != INT64_MIN && plus(g->fired, c->timespan) > from)
 			from = plus(g->fired, c->timespan);
-		return next_absence(g, from);
+		from = next_absence(g, from);
+		return from < sl_group_expires(g) ? from : SL_NEVER;
 	}
 	return judges_empty(c) ? next_empty(g) : SL_NEVER;
 }
@@ -579,10 +595,10 @@ sl_group_expires(const sl_group *g)
 {
 	const sl_correlation *c = g->correlation;
 
-	if (c->type == SL_ABSENCE || (c->type == SL_VALUE_CHANGE && c->timespan == 0))
+	if (g->since == SL_NEVER || (c->type == SL_VALUE_CHANGE && c->timespan == 0))
 		return SL_NEVER;
-	/* what was learned, and since when there is anything, outlive the events */
-	if (c->type == SL_NEW_VALUE)
-		return plus(plus(g->latest, c->history), c->lateness);
+	/* what was learned, and that the group was seen, outlive the events */
+	if (c->type == SL_NEW_VALUE || c->type == SL_ABSENCE)
+		return plus(plus(g->latest, c->history > c->timespan ? c->history : c->timespan), c->lateness);
 	return plus(plus(g->latest, plus(reach(c), c->timespan)), c->lateness);
 }

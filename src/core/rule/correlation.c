@@ -180,7 +180,7 @@ read_condition_key(sl_reader *r, const sl_entry *entry, sl_correlation *c)
 			}
 		return sl_fail_entry(r, entry, SL_INVALID_PARAMETER, "\"%.*s\" is one of up, down, both");
 	}
-	if (sl_str_is(entry->key, "history") && c->type == SL_NEW_VALUE)
+	if (sl_str_is(entry->key, "history") && (c->type == SL_NEW_VALUE || c->type == SL_ABSENCE))
 	{
 		sl_node one = {.kind = SL_MAP, .entries = (sl_entry *) entry, .n = 1};
 
@@ -227,6 +227,8 @@ read_condition(sl_reader *r, const sl_node *map, sl_correlation *c)
 		sl_error_hint(r->err, "\"height: 3\" fires at three times the window before.");
 		return false;
 	}
+	if (c->history < c->timespan && sl_node_get(condition, "history"))
+		return sl_fail_entry(r, sl_node_entry(condition, "history"), SL_INVALID_PARAMETER, "\"%.*s\" is shorter than the timespan");
 	return true;
 }
 

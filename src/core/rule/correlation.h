@@ -81,7 +81,7 @@ extern "C"
 		size_t n_bounds;
 		int64_t timespan; /* ns */
 		int64_t lateness; /* ns: how far behind a record may be and still count */
-		int64_t history;  /* new_value: how long a value stays known, ns */
+		int64_t history;  /* new_value: how long a value stays known; absence: a group that isn't seen; ns */
 		double percentile;
 		double min;			  /* absence */
 		double height;		  /* spike: times up or down */
