@@ -301,18 +301,19 @@ check(loaded *l, char **paths, size_t n)
 	return l->errors ? 1 : 0;
 }
 
-static void
-put_match(const sl_rule *rule, size_t line, sl_arena *scratch)
+/* What stands in a match's line after the event's number; made when a rule first matches. */
+static sl_str
+rest_of_line(loaded *l, const sl_rule *rule)
 {
 	sl_buf out;
 
-	sl_buf_init(&out, scratch, 256);
-	sl_buf_printf(&out, "{\"event\":%zu,\"rule_id\":", line);
+	sl_buf_init(&out, &l->arena, 128);
+	sl_buf_puts(&out, ",\"rule_id\":");
 	sl_buf_json_string(&out, rule->id.p ? rule->id : rule->name);
 	sl_buf_puts(&out, ",\"rule\":");
 	sl_buf_json_string(&out, rule->name);
 	sl_buf_printf(&out, ",\"severity\":\"%s\"}\n", sl_severity_name[rule->severity]);
-	fwrite(out.p, 1, out.n, stdout);
+	return (sl_str){out.p, out.n};
 }
 
 static int
@@ -322,6 +323,8 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	sl_arena arena,
 		scratch;
 	sl_matcher *matcher;
+	sl_str *rests, /* by rule */
+		event = {0};
 	char *line = NULL;
 	size_t cap = 0,
 		   number = 0,
@@ -343,6 +346,7 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	}
 	sl_ruleset_finish(l->set, report_link, l);
 	matcher = sl_matcher_new(&l->arena, l->set);
+	rests = sl_alloc0(&l->arena, (sl_ruleset_size(l->set) + 1) * sizeof(sl_str));
 	sl_arena_init(&arena, 0, out_of_memory);
 	sl_arena_init(&scratch, 0, out_of_memory);
 	start = clock();
@@ -373,7 +377,16 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 			records_seen++;
 			matches += n_found;
 			for (size_t k = 0; k < n_found; k++)
-				put_match(sl_ruleset_rule(l->set, found[k]), number, &scratch);
+			{
+				sl_str *rest = &rests[found[k]];
+
+				if (!rest->p)
+					*rest = rest_of_line(l, sl_ruleset_rule(l->set, found[k]));
+				if (k == 0)
+					event = sl_strf(&scratch, "{\"event\":%zu", number);
+				fwrite(event.p, 1, event.n, stdout);
+				fwrite(rest->p, 1, rest->n, stdout);
+			}
 		}
 	}
 	fprintf(stderr, "%zu rules, %zu events, %zu matches, %zu events refused, %.3f s of CPU\n",

@@ -578,6 +578,21 @@ sl_value_number(const sl_value *value, double *number)
 	}
 }
 
+static sl_str
+int_text(sl_arena *arena, int64_t i)
+{
+	char *end = (char *) sl_alloc(arena, 24) + 24,
+		 *p = end;
+	uint64_t rest = i < 0 ? -(uint64_t) i : (uint64_t) i;
+
+	do
+		*--p = (char) ('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	if (i < 0)
+		*--p = '-';
+	return (sl_str){p, (size_t) (end - p)};
+}
+
 sl_str
 sl_value_text(sl_arena *arena, const sl_value *value)
 {
@@ -586,7 +601,7 @@ sl_value_text(sl_arena *arena, const sl_value *value)
 		case SL_STRING:
 			return value->u.s;
 		case SL_INT:
-			return sl_strf(arena, "%lld", (long long) value->u.i);
+			return int_text(arena, value->u.i);
 		case SL_DOUBLE:
 			return double_text(arena, value->u.d);
 		case SL_BOOL:

@@ -186,68 +186,98 @@ fold_code_point(uint32_t cp)
 	return cp;
 }
 
+/* Sixteen bytes at a time; the compiler makes of it what the machine has. */
+typedef unsigned char lane __attribute__((vector_size(16)));
+
+/* Folds a block; false, and nothing done, where it isn't ASCII. */
+static inline bool
+fold_block(char *out, const char *p)
+{
+	lane w;
+	uint64_t half[2];
+
+	memcpy(&w, p, sizeof(w));
+	memcpy(half, &w, sizeof(half));
+	if ((half[0] | half[1]) & UINT64_C(0x8080808080808080))
+		return false;
+	w |= (lane) (w - 'A' < 26) & 0x20;
+	memcpy(out, &w, sizeof(w));
+	return true;
+}
+
+/* Folds ASCII; how far it came: to the end, or the first byte that is none. */
+static size_t
+fold_ascii(char *out, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i + sizeof(lane) <= n && fold_block(out + i, p + i))
+		i += sizeof(lane);
+	/* the rest once more with some before it, to be a block */
+	if (i < n && n >= sizeof(lane) && i + sizeof(lane) > n && fold_block(out + n - sizeof(lane), p + n - sizeof(lane)))
+		return n;
+	for (; i < n && (unsigned char) p[i] < 0x80; i++)
+		out[i] = (char) (p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 32 : p[i]);
+	return i;
+}
+
+/* Is it lower-case ASCII already? */
+static bool
+is_folded(sl_str s)
+{
+	size_t i = 0;
+
+	for (; i + sizeof(lane) <= s.n; i += sizeof(lane))
+	{
+		lane w;
+		uint64_t half[2];
+
+		memcpy(&w, s.p + i, sizeof(w));
+		w = (w & 0x80) | (lane) (w - 'A' < 26);
+		memcpy(half, &w, sizeof(half));
+		if (half[0] | half[1])
+			return false;
+	}
+	for (; i < s.n; i++)
+		if ((unsigned char) s.p[i] >= 0x80 || (s.p[i] >= 'A' && s.p[i] <= 'Z'))
+			return false;
+	return true;
+}
+
 sl_str
 sl_fold(sl_arena *arena, sl_str s)
 {
-	size_t i = 0,
-		   n = 0;
 	char *out;
+	size_t i,
+		n;
 
-	/* nothing to do for what is lower-case ASCII already */
-	while (i < s.n)
-	{
-		unsigned char c = (unsigned char) s.p[i];
-
-		if (c >= 0x80 || (c >= 'A' && c <= 'Z'))
-			break;
-		i++;
-	}
-	if (i == s.n)
+	if (is_folded(s))
 		return s;
+	out = sl_alloc(arena, s.n);
+	i = n = fold_ascii(out, s.p, s.n);
+	if (i < s.n)
+	{
+		/* folding makes at most 3 bytes of 2 (U+023A) */
+		char *ascii = out;
 
-	/* folding makes at most 3 bytes of 2 (U+023A); 2n + 4 always suffices */
-	out = sl_alloc(arena, s.n * 2 + 4);
-	memcpy(out, s.p, i);
-	n = i;
+		out = sl_alloc(arena, s.n * 2 + 4);
+		memcpy(out, ascii, i);
+	}
 	while (i < s.n)
 	{
-		unsigned char c;
+		size_t ascii;
+		int len;
+		uint32_t cp = sl_utf8_get(s.p + i, s.n - i, &len);
 
-		/* ASCII goes by eight: bit 7 of the sums tells A and beyond from Z and beyond */
-		while (i + 8 <= s.n)
-		{
-			uint64_t w,
-				upper;
-
-			memcpy(&w, s.p + i, 8);
-			if (w & UINT64_C(0x8080808080808080))
-				break;
-			upper = ((w + UINT64_C(0x3F3F3F3F3F3F3F3F)) ^ (w + UINT64_C(0x2525252525252525))) & UINT64_C(0x8080808080808080);
-			w |= upper >> 2;
-			memcpy(out + n, &w, 8);
-			n += 8;
-			i += 8;
-		}
-		if (i == s.n)
-			break;
-		c = (unsigned char) s.p[i];
-		if (c < 0x80)
-		{
-			out[n++] = (char) (c >= 'A' && c <= 'Z' ? c + 32 : c);
-			i++;
-		}
+		/* a byte that is no UTF-8 stays: U+FFFD for it would outgrow out */
+		if (len == 1)
+			out[n++] = s.p[i];
 		else
-		{
-			int len;
-			uint32_t cp = sl_utf8_get(s.p + i, s.n - i, &len);
-
-			/* a byte that is no UTF-8 stays: U+FFFD for it would outgrow out */
-			if (len == 1)
-				out[n++] = s.p[i];
-			else
-				n += (size_t) sl_utf8_put(out + n, fold_code_point(cp));
-			i += (size_t) len;
-		}
+			n += (size_t) sl_utf8_put(out + n, fold_code_point(cp));
+		i += (size_t) len;
+		ascii = fold_ascii(out + n, s.p + i, s.n - i);
+		n += ascii;
+		i += ascii;
 	}
 	return (sl_str){out, n};
 }

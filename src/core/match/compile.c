@@ -148,42 +148,36 @@ intern_field(sl_ruleset *set, sl_str name)
 	return set->n_fields - 1;
 }
 
-static uint64_t
-affix_hash(sl_str text, bool end)
+static void
+put_affix(affix_table *table, affix one)
 {
-	uint64_t h = 0;
+	uint32_t at = sl_affix_slot(one.key, one.len) & table->mask;
 
-	for (size_t i = 0; i < text.n; i++)
-		h = sl_affix_step(h, text.p[end ? text.n - 1 - i : i]);
-	return h >> 32;
-}
-
-static uint64_t
-begin_hash(const void *set, uint32_t id)
-{
-	return affix_hash(((const sl_ruleset *) set)->predicates[id]->text, false);
-}
-
-static uint64_t
-end_hash(const void *set, uint32_t id)
-{
-	return affix_hash(((const sl_ruleset *) set)->predicates[id]->text, true);
+	while (table->slots[at].id)
+		at = (at + 1) & table->mask;
+	table->slots[at] = one;
 }
 
 static void
-add_affix(sl_ruleset *set, affix_table *affixes, uint32_t id, bool end)
+add_affix(sl_ruleset *set, affix_table *table, uint32_t id, bool end)
 {
 	sl_str text = set->predicates[id]->text;
+	size_t len = text.n < AFFIX_KEY ? text.n : AFFIX_KEY;
 
-	if (text.n > AFFIX_MAX)
+	if ((table->n + 1) * 2 > table->mask)
 	{
-		sl_ids_add(set->arena, &affixes->long_ones, id);
-		return;
+		affix *old = table->slots;
+		uint32_t size = old ? table->mask + 1 : 0;
+
+		table->mask = size ? size * 2 - 1 : 7;
+		table->slots = sl_alloc0(set->arena, ((size_t) table->mask + 1) * sizeof(affix));
+		for (uint32_t i = 0; i < size; i++)
+			if (old[i].id)
+				put_affix(table, old[i]);
 	}
-	table_add(set, &affixes->table, end ? end_hash : begin_hash, id);
-	affixes->lengths[text.n / 64] |= UINT64_C(1) << text.n % 64;
-	if (text.n > affixes->longest)
-		affixes->longest = (uint32_t) text.n;
+	put_affix(table, (affix){.key = sl_affix_key(text, len, end), .id = id + 1, .len = (uint32_t) len});
+	table->n++;
+	table->lengths |= 1u << len;
 }
 
 /* The longest run of a glob without wildcards. */
@@ -345,6 +339,33 @@ sl_same_predicate(const sl_predicate *a, const sl_predicate *b)
 		   a->number == b->number && sl_str_eq(sl_field_name(a->field), sl_field_name(b->field)) && sl_str_eq(a->text, b->text);
 }
 
+/* The two pairs of a literal that other texts have least likely. */
+static void
+choose_pairs(sl_str literal, uint16_t *pairs)
+{
+	uint64_t best[2] = {UINT64_MAX, UINT64_MAX};
+
+	pairs[0] = pairs[1] = 0;
+	for (size_t i = 0; i + 2 <= literal.n; i++)
+	{
+		uint64_t cost = sl_pair_cost(literal.p + i);
+		uint16_t pair = (uint16_t) sl_pair_hash(literal.p + i);
+
+		if (cost < best[0])
+		{
+			best[1] = best[0];
+			pairs[1] = pairs[0];
+			best[0] = cost;
+			pairs[0] = pair;
+		}
+		else if (cost < best[1] && pair != pairs[0])
+		{
+			best[1] = cost;
+			pairs[1] = pair;
+		}
+	}
+}
+
 static uint32_t
 intern_predicate(sl_ruleset *set, sl_predicate *p)
 {
@@ -364,6 +385,8 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	set->predicate_table.slots[at] = set->n_predicates;
 	set->predicate_table.n++;
 	place = (test){.text = p->text, .op = (uint8_t) p->op, .cased = p->cased, .field = field_of(set, p), .other = p->op == SL_OP_FIELDREF ? intern_field(set, p->text) : 0};
+	if (p->op == SL_OP_CONTAINS || p->op == SL_OP_GLOB)
+		choose_pairs(longest_piece(p->text), place.pairs);
 	set->tests[set->n_predicates - 1] = place;
 	return set->n_predicates - 1;
 }
@@ -736,6 +759,47 @@ ignore_report(void *arg, sl_rule *rule, const sl_error *err)
 	(void) err;
 }
 
+/* A part that several rules share, and that is larger than this, is written once. */
+#define SMALL_PART 16
+
+/* once: by expression, where it stands + 1. */
+static void
+emit(sl_ruleset *set, uint32_t id, uint32_t *once)
+{
+	static const uint8_t ops[] = {0, STEP_AND, STEP_OR, STEP_NOT};
+	const expr *e = &set->exprs[id];
+	uint32_t at = set->n_steps;
+
+	SL_ROOM(set->arena, set->steps, set->n_steps, set->cap_steps, 256);
+	set->steps[set->n_steps++] = (step){.size = 1};
+	if (once[id])
+		set->steps[at] = (step){.t.op = STEP_SAME, .predicate = once[id] - 1, .size = 1};
+	else if (e->kind == SL_EXPR_PREDICATE)
+		set->steps[at] = (step){.t = set->tests[e->predicate], .predicate = e->predicate, .size = 1};
+	else
+	{
+		for (uint32_t i = 0; i < e->n; i++)
+			emit(set, set->children.v[e->first + i], once);
+		set->steps[at] = (step){.t.op = ops[e->kind], .size = set->n_steps - at};
+		if (set->steps[at].size > SMALL_PART)
+			once[id] = at + 1;
+	}
+}
+
+static void
+emit_all(sl_ruleset *set)
+{
+	uint32_t *once = sl_alloc0(set->arena, (set->n_exprs + 1) * sizeof(uint32_t));
+
+	set->programs = sl_alloc(set->arena, (set->n_rules + 1) * sizeof(uint32_t));
+	for (uint32_t i = 0; i < set->n_rules; i++)
+	{
+		set->programs[i] = set->roots[i] == NO_ROOT ? NO_ROOT : set->n_steps;
+		if (set->roots[i] != NO_ROOT)
+			emit(set, set->roots[i], once);
+	}
+}
+
 void
 sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, const sl_error *err), void *arg)
 {
@@ -786,6 +850,7 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 	}
 	sort_operands(set);
 	finish_fields(set);
+	emit_all(set);
 }
 
 void

@@ -40,6 +40,13 @@ gram_hash(uint32_t gram, uint32_t bits)
 	return (gram * UINT32_C(0x9E3779B1)) >> (32 - bits);
 }
 
+/* Of the second look, which few grams that are nobody's survive: by four times as many bits. */
+static inline uint32_t
+sure_hash(uint32_t gram, uint32_t bits)
+{
+	return (gram * UINT32_C(0x85EBCA6B)) >> (30 - bits);
+}
+
 static inline bool
 bit(const uint64_t *map, uint32_t at)
 {
@@ -96,13 +103,27 @@ sl_is_commonplace(sl_str text)
  * some systems holds.
  */
 static uint64_t
-gram_cost(uint32_t count, const char *p)
+letters_cost(const char *p, int n)
 {
 	static const char common[] = " .-/\\:_\"=etaoinsrlcdpmu01";
-	uint64_t cost = (uint64_t) count * 4;
+	uint64_t cost = 0;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < n; i++)
 		cost += strchr(common, p[i]) ? 8 : 0;
+	return cost;
+}
+
+uint64_t
+sl_pair_cost(const char *p)
+{
+	return letters_cost(p, 2);
+}
+
+static uint64_t
+gram_cost(uint32_t count, const char *p)
+{
+	uint64_t cost = (uint64_t) count * 4 + letters_cost(p, 4);
+
 	if (sl_is_commonplace((sl_str){p, 4}))
 		cost += 10000;
 	return cost;
@@ -117,10 +138,11 @@ sl_grams_build(sl_arena *arena, scanner *s)
 	memset(g, 0, sizeof(*g));
 	for (uint32_t i = 0; i < s->n; i++)
 		(s->patterns[i].n >= 4 ? &g->n_long : &g->n_short)[0]++;
-	/* many bits for each, so that few grams are taken for one by chance; up to 32 kB */
-	for (g->bits = 10; g->bits < 18 && UINT32_C(1) << g->bits < g->n_long * 64; g->bits++)
+	/* many bits for each, so that few grams are taken for one by chance; up to 16 kB, since those of several fields share the nearest cache */
+	for (g->bits = 10; g->bits < 17 && UINT32_C(1) << g->bits < g->n_long * 32; g->bits++)
 		;
 	g->map = sl_alloc0(arena, (UINT32_C(1) << g->bits) / 8);
+	g->sure = sl_alloc0(arena, (UINT32_C(4) << g->bits) / 8);
 	g->pairs = g->n_short ? sl_alloc0(arena, 65536 / 8) : NULL;
 	g->anchors = sl_alloc0(arena, (s->n + 1) * sizeof(anchor));
 	counts = count_grams(arena, s, 16);
@@ -161,6 +183,7 @@ sl_grams_build(sl_arena *arena, scanner *s)
 														: (int) (text.n < INT16_MAX ? text.n : INT16_MAX) - 4 - a->offset);
 		a->far_gram = load4(text.p + a->offset + a->far);
 		set_bit(g->map, a->slot);
+		set_bit(g->sure, sure_hash(a->gram, g->bits));
 	}
 	qsort(g->anchors, s->n, sizeof(anchor), by_slot);
 	/* where each slot's anchors begin: by a prefix of its bits */
@@ -175,10 +198,14 @@ sl_grams_build(sl_arena *arena, scanner *s)
 
 /* Literals whose gram may stand at an offset of the text. */
 static void
-try_grams(const scanner *s, sl_str text, size_t at, uint32_t gram, uint32_t slot, void (*found)(void *arg, uint32_t pattern), void *arg)
+try_gram(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uint32_t pattern), void *arg)
 {
 	const gram_table *g = &s->grams;
+	uint32_t gram = load4(text.p + at),
+			 slot = gram_hash(gram, g->bits);
 
+	if (!bit(g->sure, sure_hash(gram, g->bits)))
+		return;
 	for (uint32_t i = g->first[slot >> 4]; i < g->first[(slot >> 4) + 1]; i++)
 	{
 		const anchor *a = &g->anchors[i];
@@ -228,29 +255,18 @@ void
 sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg)
 {
 	const gram_table *g = &s->grams;
+	const uint64_t *map = g->map,
+				   *pairs = g->pairs;
 	const uint32_t bits = g->bits;
 	size_t i = 0;
 
-	if (text.n >= 4 && g->n_short == 0)
-		for (; i + 4 <= text.n; i++)
-		{
-			uint32_t gram = load4(text.p + i),
-					 slot = gram_hash(gram, bits);
-
-			if (bit(g->map, slot))
-				try_grams(s, text, i, gram, slot, found, arg);
-		}
-	else if (text.n >= 4)
-		for (; i + 4 <= text.n; i++)
-		{
-			uint32_t gram = load4(text.p + i),
-					 slot = gram_hash(gram, bits);
-
-			if (bit(g->map, slot))
-				try_grams(s, text, i, gram, slot, found, arg);
-			if (bit(g->pairs, load2(text.p + i)))
-				try_short(s, text, i, found, arg);
-		}
-	for (; g->n_short > 0 && i < text.n; i++)
+	for (; i + 4 <= text.n; i++)
+	{
+		if (bit(map, gram_hash(load4(text.p + i), bits)))
+			try_gram(s, text, i, found, arg);
+		if (pairs && bit(pairs, load2(text.p + i)))
+			try_short(s, text, i, found, arg);
+	}
+	for (; pairs && i < text.n; i++)
 		try_short(s, text, i, found, arg);
 }

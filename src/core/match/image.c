@@ -12,7 +12,7 @@
 #define MAGIC UINT64_C(0x31474d494c534c53)
 
 /* Raised when structures or their meaning change. */
-#define FORMAT 1
+#define FORMAT 2
 
 typedef struct header
 {
@@ -28,7 +28,7 @@ static uint64_t
 build_number(void)
 {
 	const uint64_t sizes[] = {FORMAT, sizeof(sl_ruleset), sizeof(sl_rule), sizeof(sl_correlation), sizeof(sl_predicate),
-							  sizeof(field), sizeof(expr), sizeof(test), sizeof(scanner), sizeof(text_index), sizeof(void *)};
+							  sizeof(field), sizeof(step), sizeof(test), sizeof(scanner), sizeof(text_index), sizeof(void *)};
 
 	return XXH3_64bits(sizes, sizeof(sizes)) ^ XXH3_64bits(SL_VERSION, sizeof(SL_VERSION));
 }
@@ -116,6 +116,12 @@ put_table(writer *w, size_t at, const value_table *table)
 }
 
 static void
+put_affixes(writer *w, size_t at, const affix_table *table)
+{
+	put_block(w, AT(at, affix_table, slots), table->slots, ((size_t) table->mask + 1) * sizeof(affix));
+}
+
+static void
 put_scanner(writer *w, size_t at, const scanner *s)
 {
 	put_strs(w, AT(at, scanner, patterns), s->patterns, s->n);
@@ -123,6 +129,7 @@ put_scanner(writer *w, size_t at, const scanner *s)
 	put_idss(w, AT(at, scanner, owners), s->owners, s->n);
 	put_block(w, AT(at, scanner, table.slots), NULL, 0);
 	put_block(w, AT(at, scanner, grams.map), s->grams.map, (UINT64_C(1) << s->grams.bits) / 8);
+	put_block(w, AT(at, scanner, grams.sure), s->grams.sure, (UINT64_C(4) << s->grams.bits) / 8);
 	put_block(w, AT(at, scanner, grams.pairs), s->grams.pairs, 65536 / 8);
 	put_block(w, AT(at, scanner, grams.anchors), s->grams.anchors, s->n * sizeof(anchor));
 	put_block(w, AT(at, scanner, grams.first), s->grams.first, ((UINT64_C(1) << s->grams.bits >> 4) + 1) * sizeof(uint32_t));
@@ -140,10 +147,8 @@ put_field(writer *w, size_t at, const field *f)
 		size_t base = AT(at, field, text) + (size_t) i * sizeof(text_index);
 
 		put_table(w, AT(base, text_index, equals), &index->equals);
-		put_table(w, AT(base, text_index, begins.table), &index->begins.table);
-		put_ids(w, AT(base, text_index, begins.long_ones), &index->begins.long_ones);
-		put_table(w, AT(base, text_index, ends.table), &index->ends.table);
-		put_ids(w, AT(base, text_index, ends.long_ones), &index->ends.long_ones);
+		put_affixes(w, AT(base, text_index, begins), &index->begins);
+		put_affixes(w, AT(base, text_index, ends), &index->ends);
 		put_scanner(w, AT(base, text_index, parts), &index->parts);
 	}
 	put_scanner(w, AT(at, field, regexes), &f->regexes);
@@ -201,7 +206,9 @@ put_set(writer *w, const sl_ruleset *set)
 {
 	size_t at = put(w, set, sizeof(*set)),
 		   tests,
+		   steps,
 		   to;
+	size_t *texts = sl_alloc(w->out.arena, (set->n_predicates + 1) * sizeof(size_t)); /* where each predicate's stands */
 
 	put_block(w, AT(at, sl_ruleset, arena), NULL, 0);
 	to = put_block(w, AT(at, sl_ruleset, rules), set->rules, set->n_rules * sizeof(sl_rule *));
@@ -211,7 +218,8 @@ put_set(writer *w, const sl_ruleset *set)
 
 		put_rule(w, rule, set->rules[i]);
 	}
-	put_block(w, AT(at, sl_ruleset, roots), set->roots, set->n_rules * sizeof(uint32_t));
+	steps = put_block(w, AT(at, sl_ruleset, steps), set->steps, set->n_steps * sizeof(step));
+	put_block(w, AT(at, sl_ruleset, programs), set->programs, set->n_rules * sizeof(uint32_t));
 	to = put_block(w, AT(at, sl_ruleset, feeds), set->feeds, set->n_rules * sizeof(feeds));
 	for (size_t i = 0; i < set->n_rules; i++)
 		put_block(w, AT(to + i * sizeof(feeds), feeds, v), set->feeds[i].v, set->feeds[i].n * sizeof(feed));
@@ -219,22 +227,25 @@ put_set(writer *w, const sl_ruleset *set)
 	to = put_block(w, AT(at, sl_ruleset, predicates), set->predicates, set->n_predicates * sizeof(sl_predicate *));
 	for (size_t i = 0; i < set->n_predicates; i++)
 	{
-		size_t p = put_block(w, to + i * sizeof(void *), set->predicates[i], sizeof(sl_predicate)),
-			   text;
+		size_t p = put_block(w, to + i * sizeof(void *), set->predicates[i], sizeof(sl_predicate));
 
 		put_str(w, AT(p, sl_predicate, field), set->predicates[i]->field);
-		text = put_str(w, AT(p, sl_predicate, text), set->predicates[i]->text);
-		if (text)
-			point(w, AT(tests + i * sizeof(test), test, text.p), text);
+		texts[i] = put_str(w, AT(p, sl_predicate, text), set->predicates[i]->text);
+		if (texts[i])
+			point(w, AT(tests + i * sizeof(test), test, text.p), texts[i]);
 	}
-	put_block(w, AT(at, sl_ruleset, exprs), set->exprs, set->n_exprs * sizeof(expr));
-	put_ids(w, AT(at, sl_ruleset, children), &set->children);
+	for (size_t i = 0; i < set->n_steps; i++)
+		if (set->steps[i].t.op < STEP_AND && texts[set->steps[i].predicate])
+			point(w, AT(steps + i * sizeof(step), step, t.text.p), texts[set->steps[i].predicate]);
 	to = put_block(w, AT(at, sl_ruleset, fields), set->fields, set->n_fields * sizeof(field));
 	for (size_t i = 0; i < set->n_fields; i++)
 		put_field(w, to + i * sizeof(field), &set->fields[i]);
 	put_table(w, AT(at, sl_ruleset, field_table), &set->field_table);
 	put_idss(w, AT(at, sl_ruleset, triggers), set->triggers, set->n_predicates);
 	put_ids(w, AT(at, sl_ruleset, always), &set->always);
+	put_block(w, AT(at, sl_ruleset, exprs), NULL, 0);
+	put_block(w, AT(at, sl_ruleset, children.v), NULL, 0);
+	put_block(w, AT(at, sl_ruleset, roots), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, predicate_table.slots), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, made), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, guesses), NULL, 0);

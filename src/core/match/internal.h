@@ -33,19 +33,26 @@ typedef struct value_table
 	uint32_t n;
 } value_table;
 
-/* Longest beginning or end that is found by its hash; longer ones are tried. */
-#define AFFIX_MAX 255
+/* As many bytes of a beginning or end are hashed as fit in a word; what is longer is compared. */
+#define AFFIX_KEY 8
+
+typedef struct affix
+{
+	uint64_t key;
+	uint32_t id;  /* of a predicate, + 1; 0 = free */
+	uint32_t len; /* of the key */
+} affix;
 
 /*
- * Beginnings (or ends) of texts: their bytes are hashed one after the other,
- * and the table is asked at each length that one of them has.
+ * Beginnings (or ends) of texts, by their first (or last) bytes: the table is
+ * asked once for each length of keys that there is.
  */
 typedef struct affix_table
 {
-	value_table table;
-	uint32_t longest;
-	uint64_t lengths[AFFIX_MAX / 64 + 1];
-	ids long_ones;
+	affix *slots;
+	uint32_t mask;
+	uint32_t n;
+	uint32_t lengths; /* a bit for each */
 } affix_table;
 
 /* Four bytes of a literal, by which it is found. */
@@ -67,6 +74,7 @@ typedef struct gram_table
 	uint32_t n_long; /* literals of four bytes and more; they come first in anchors */
 	uint32_t n_short;
 	uint64_t *map;	 /* a bit for each slot that is somebody's */
+	uint64_t *sure;	 /* the same by another hash, with more bits */
 	uint64_t *pairs; /* likewise for two bytes, where there are short ones */
 	anchor *anchors; /* by slot */
 	uint32_t *first; /* of each 16 slots: where their anchors begin */
@@ -132,11 +140,43 @@ typedef struct test
 {
 	sl_str text;
 	uint32_t field;
-	uint32_t other; /* the field that SL_OP_FIELDREF names */
+	uint32_t other;	   /* the field that SL_OP_FIELDREF names */
+	uint16_t pairs[2]; /* that a text has in which it is found, see pairs_of */
 	uint8_t op;
 	bool cased;
 	bool exact; /* the field's tables find it whenever it is true */
 } test;
+
+/*
+ * Which pairs of neighbouring bytes a text has, by a hash: what is searched
+ * for in it is mostly not there, and two bits tell.  Bit 0 is always set.
+ */
+#define PAIR_BITS 4096
+
+static inline uint32_t
+sl_pair_hash(const char *p)
+{
+	uint16_t pair;
+
+	memcpy(&pair, p, sizeof(pair));
+	return (pair * UINT32_C(0x9E3779B1)) >> 20;
+}
+
+/*
+ * A rule's condition as it is evaluated: its parts one after the other, each
+ * operator before its operands, so that a rule is one stretch of memory.
+ */
+typedef struct step
+{
+	test t; /* op: SL_OP_…, or one of these: */
+	uint32_t predicate;
+	uint32_t size; /* steps from here to the one after its operands */
+} step;
+
+#define STEP_AND 250
+#define STEP_OR 251
+#define STEP_NOT 252
+#define STEP_SAME 253 /* as what begins at steps[predicate]: parts of many rules stand once */
 
 /* A rule that feeds a correlation: as which of the rules it names. */
 typedef struct feed
@@ -156,18 +196,17 @@ struct sl_ruleset
 {
 	sl_arena *arena;
 	sl_rule **rules;
-	uint32_t *roots; /* of each rule, in exprs; or NO_ROOT */
-	feeds *feeds;	 /* of each rule */
+	step *steps;
+	uint32_t n_steps;
+	uint32_t cap_steps;
+	uint32_t *programs; /* of each rule, in steps; or NO_ROOT */
+	feeds *feeds;		/* of each rule */
 	size_t n_rules;
 	size_t cap_rules;
 	sl_predicate **predicates;
 	test *tests; /* of each predicate */
 	uint32_t n_predicates;
 	uint32_t cap_predicates;
-	expr *exprs;
-	uint32_t n_exprs;
-	uint32_t cap_exprs;
-	ids children;
 	field *fields;
 	uint32_t n_fields;
 	uint32_t cap_fields;
@@ -181,7 +220,12 @@ struct sl_ruleset
 	ids *triggers; /* by predicate: the rules it triggers */
 	ids always;	   /* rules that can be true without any */
 
-	/* while it is built */
+	/* while it is built, and for those who built it */
+	expr *exprs;
+	uint32_t n_exprs;
+	uint32_t cap_exprs;
+	ids children;
+	uint32_t *roots; /* of each rule, in exprs; or NO_ROOT */
 	value_table predicate_table;
 	struct made *made; /* exprs by what they were made of */
 	uint32_t made_mask;
@@ -196,9 +240,24 @@ typedef struct entry
 {
 	uint32_t next; /* + 1 */
 	const sl_value *value;
-	sl_str text;   /* made when first needed: p == NULL until then */
-	sl_str folded; /* likewise */
+	sl_str text;		/* made when first needed: p == NULL until then */
+	sl_str folded;		/* likewise */
+	uint64_t *pairs[2]; /* of the folded text, of it as it is: likewise */
 } entry;
+
+/*
+ * Which field an attribute's name is: records of one kind have theirs in one
+ * order, so that the nth of one is mostly called like the nth of the last.
+ */
+#define GUESSES 64
+
+typedef struct guess
+{
+	char name[47];
+	uint8_t n; /* its length; 0: none */
+	const field *field;
+	uint64_t spare;
+} guess;
 
 struct sl_matcher
 {
@@ -208,6 +267,7 @@ struct sl_matcher
 	uint32_t *tested;				/* by predicate: 2 * the epoch in which that was, + 1 if it was true */
 	uint32_t *field_at;				/* by field: the epoch in which it had values */
 	uint32_t *first;				/* by field: their first entry + 1 */
+	guess guesses[GUESSES];			/* by an attribute's place in its record */
 	sl_value known[SL_KNOWN_TEXTS]; /* what stands apart in a record, as values */
 	sl_value severity;
 	entry *entries;
@@ -243,6 +303,9 @@ extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
 /* Is a folded text part of what nearly every text holds? */
 extern bool sl_is_commonplace(sl_str text);
 
+/* How often a pair of bytes is likely met, to compare with others. */
+extern uint64_t sl_pair_cost(const char *p);
+
 /* grams.c: literals; a literal may be told more than once. */
 extern void sl_grams_build(sl_arena *arena, scanner *s);
 extern void sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg);
@@ -266,17 +329,22 @@ sl_hash(sl_str s, uint64_t seed)
 	return XXH3_64bits_withSeed(s.p, s.n, seed);
 }
 
-/* One more byte of an affix. */
+/* The first (or last) len bytes of a text that has as many, len from 1 to AFFIX_KEY. */
 static inline uint64_t
-sl_affix_step(uint64_t h, char c)
+sl_affix_key(sl_str text, size_t len, bool end)
 {
-	return (h ^ (unsigned char) c) * UINT64_C(0x9E3779B97F4A7C15);
+	size_t n = text.n < AFFIX_KEY ? text.n : AFFIX_KEY;
+	uint64_t w = 0;
+
+	memcpy(&w, end ? text.p + text.n - n : text.p, n);
+	/* the first byte is the lowest */
+	return end ? w >> 8 * (n - len) : w & UINT64_MAX >> 8 * (AFFIX_KEY - len);
 }
 
 static inline uint32_t
-sl_affix_slot(uint64_t h, uint32_t mask)
+sl_affix_slot(uint64_t key, size_t len)
 {
-	return (uint32_t) (h >> 32) & mask;
+	return (uint32_t) ((key + len) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
 static inline uint64_t

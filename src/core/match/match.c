@@ -84,6 +84,10 @@ add_candidate(sl_matcher *m, uint32_t rule)
 	{
 		m->seen_at[rule] = m->epoch;
 		m->candidates[m->n_candidates++] = rule;
+		/* by the time it is looked at, it will be near */
+		__builtin_prefetch(&m->set->steps[m->set->programs[rule]]);
+		__builtin_prefetch((const char *) &m->set->steps[m->set->programs[rule]] + 64);
+		__builtin_prefetch(&m->costs[rule], 1);
 	}
 }
 
@@ -167,28 +171,24 @@ has_affix(sl_str text, sl_str affix, bool end)
 }
 
 static void
-find_affixes(sl_matcher *m, const affix_table *affixes, sl_str text, bool end)
+find_affixes(sl_matcher *m, const affix_table *table, sl_str text, bool end)
 {
-	const value_table *table = &affixes->table;
-	size_t longest = text.n < affixes->longest ? text.n : affixes->longest;
-	uint64_t h = 0;
+	size_t most = text.n < AFFIX_KEY ? text.n : AFFIX_KEY;
 
-	for (size_t n = 1; n <= longest; n++)
+	for (uint32_t lengths = table->lengths & ((2u << most) - 1); lengths; lengths &= lengths - 1)
 	{
-		h = sl_affix_step(h, text.p[end ? text.n - n : n - 1]);
-		if (!(affixes->lengths[n / 64] >> n % 64 & 1))
-			continue;
-		for (uint32_t at = sl_affix_slot(h, table->mask); table->slots[at]; at = (at + 1) & table->mask)
-		{
-			uint32_t id = table->slots[at] - 1;
+		size_t len = (size_t) __builtin_ctz(lengths);
+		uint64_t key = sl_affix_key(text, len, end);
 
-			if (m->set->tests[id].text.n == n && has_affix(text, m->set->tests[id].text, end))
-				set_predicate(m, id);
+		for (uint32_t at = sl_affix_slot(key, len) & table->mask; table->slots[at].id; at = (at + 1) & table->mask)
+		{
+			const affix *a = &table->slots[at];
+
+			if (a->key == key && a->len == len &&
+				(len < AFFIX_KEY || has_affix(text, m->set->tests[a->id - 1].text, end)))
+				set_predicate(m, a->id - 1);
 		}
 	}
-	for (uint32_t i = 0; i < affixes->long_ones.n; i++)
-		if (has_affix(text, m->set->tests[affixes->long_ones.v[i]].text, end))
-			set_predicate(m, affixes->long_ones.v[i]);
 }
 
 typedef struct scan_context
@@ -442,28 +442,47 @@ sl_event_field_name(sl_arena *arena, sl_str name)
 	return (sl_str){0};
 }
 
+/* The field that rules know an attribute (or one of the resource's) by; NULL: none asks for it. */
+static const field *
+field_of(sl_matcher *m, sl_str name, bool resource)
+{
+	const field *f;
+
+	if (resource)
+		return m->set->any_resource ? find_field(m->set, name, true) : NULL;
+	/* a second spelling of a known name stays among the attributes */
+	f = find_field(m->set, sl_field_name(name), false);
+	/* an object "resource" in plain JSON is asked for like a resource */
+	if (!f && m->set->any_resource && sl_str_starts(name, "resource."))
+		f = find_field(m->set, (sl_str){name.p + 9, name.n - 9}, true);
+	if (!f && name.n > 13 && memcmp(name.p, "Event.", 6) == 0)
+	{
+		sl_str event = sl_event_field_name(m->scratch, name);
+
+		f = event.p ? find_field(m->set, sl_field_name(event), false) : NULL;
+	}
+	return f;
+}
+
 static void
 try_fields(sl_matcher *m, const sl_fields *fields, bool resource)
 {
 	for (uint32_t i = 0; i < fields->n; i++)
 	{
 		const sl_field *from = &fields->v[i];
-		const field *f = NULL;
+		guess *g = !resource && i < GUESSES ? &m->guesses[i] : NULL;
+		const field *f;
 
-		if (resource && m->set->any_resource)
-			f = find_field(m->set, from->name, true);
-		else if (!resource)
+		if (g && g->n == from->name.n && g->n && memcmp(g->name, from->name.p, g->n) == 0)
+			f = g->field;
+		else
 		{
-			/* a second spelling of a known name stays among the attributes */
-			f = find_field(m->set, sl_field_name(from->name), false);
-			/* an object "resource" in plain JSON is asked for like a resource */
-			if (!f && m->set->any_resource && sl_str_starts(from->name, "resource."))
-				f = find_field(m->set, (sl_str){from->name.p + 9, from->name.n - 9}, true);
-			if (!f && from->name.n > 13 && memcmp(from->name.p, "Event.", 6) == 0)
+			f = field_of(m, from->name, resource);
+			if (g && from->name.n <= sizeof(g->name))
 			{
-				sl_str name = sl_event_field_name(m->scratch, from->name);
-
-				f = name.p ? find_field(m->set, sl_field_name(name), false) : NULL;
+				g->n = (uint8_t) from->name.n;
+				memcpy(g->name, from->name.p, from->name.n);
+				g->field = f;
 			}
 		}
 		if (f || m->set->anywhere)
@@ -574,11 +593,30 @@ reference_true(sl_matcher *m, uint32_t id, entry *e)
 	return false;
 }
 
+/* May a literal with these pairs stand in the text? */
+static bool
+may_hold(sl_matcher *m, entry *e, const test *t, sl_str text)
+{
+	uint64_t *map = e->pairs[t->cased];
+
+	if (!map)
+	{
+		map = e->pairs[t->cased] = sl_alloc0(m->scratch, PAIR_BITS / 8);
+		map[0] = 1;
+		for (size_t i = 0; i + 2 <= text.n; i++)
+		{
+			uint32_t pair = sl_pair_hash(text.p + i);
+
+			map[pair / 64] |= UINT64_C(1) << pair % 64;
+		}
+	}
+	return (map[t->pairs[0] / 64] >> t->pairs[0] % 64 & map[t->pairs[1] / 64] >> t->pairs[1] % 64 & 1) != 0;
+}
+
 /* Is a predicate true of one value? */
 static bool
-entry_true(sl_matcher *m, uint32_t id, entry *e)
+entry_true(sl_matcher *m, uint32_t id, const test *t, entry *e)
 {
-	const test *t = &m->set->tests[id];
 	const sl_predicate *p;
 	sl_address address;
 	double number;
@@ -586,7 +624,13 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 	if (t->op == SL_OP_EXISTS || e->value->type == SL_NULL)
 		return t->op == SL_OP_EXISTS;
 	if (t->op <= SL_OP_GLOB)
-		return sl_text_relates((sl_op) t->op, t->cased ? text_of(m, e) : folded_of(m, e), t->text);
+	{
+		sl_str text = t->cased ? text_of(m, e) : folded_of(m, e);
+
+		if ((t->op == SL_OP_CONTAINS || t->op == SL_OP_GLOB) && !may_hold(m, e, t, text))
+			return false;
+		return sl_text_relates((sl_op) t->op, text, t->text);
+	}
 	p = m->set->predicates[id];
 	switch (p->op)
 	{
@@ -613,20 +657,18 @@ entry_true(sl_matcher *m, uint32_t id, entry *e)
 	}
 }
 
-bool
-sl_matcher_predicate(sl_matcher *m, uint32_t id)
+static bool
+predicate_true(sl_matcher *m, uint32_t id, const test *t)
 {
-	const test *t;
 	uint32_t known = m->tested[id];
 
 	if (known / 2 == m->epoch)
 		return known & 1;
-	t = &m->set->tests[id];
 	if (t->exact || m->field_at[t->field] != m->epoch)
 		return false;
 	m->tested[id] = 2 * m->epoch;
 	for (uint32_t i = m->first[t->field]; i; i = m->entries[i - 1].next)
-		if (entry_true(m, id, &m->entries[i - 1]))
+		if (entry_true(m, id, t, &m->entries[i - 1]))
 		{
 			m->tested[id]++;
 			return true;
@@ -634,31 +676,35 @@ sl_matcher_predicate(sl_matcher *m, uint32_t id)
 	return false;
 }
 
-static bool
-expr_true(sl_matcher *m, uint32_t id)
+bool
+sl_matcher_predicate(sl_matcher *m, uint32_t id)
 {
-	const expr *e = &m->set->exprs[id];
-	const uint32_t *children;
+	return predicate_true(m, id, &m->set->tests[id]);
+}
 
-	if (e->kind == SL_EXPR_PREDICATE)
-		return sl_matcher_predicate(m, e->predicate);
-	children = m->set->children.v + e->first;
-	switch (e->kind)
+static bool
+step_true(sl_matcher *m, const step *s)
+{
+	const step *end = s + s->size;
+
+	switch (s->t.op)
 	{
-		case SL_EXPR_NOT:
-			return !expr_true(m, children[0]);
-		case SL_EXPR_AND:
-			for (uint32_t i = 0; i < e->n; i++)
-				if (!expr_true(m, children[i]))
+		case STEP_AND:
+			for (s++; s < end; s += s->size)
+				if (!step_true(m, s))
 					return false;
 			return true;
-		case SL_EXPR_OR:
-			for (uint32_t i = 0; i < e->n; i++)
-				if (expr_true(m, children[i]))
+		case STEP_OR:
+			for (s++; s < end; s += s->size)
+				if (step_true(m, s))
 					return true;
 			return false;
+		case STEP_NOT:
+			return !step_true(m, s + 1);
+		case STEP_SAME:
+			return step_true(m, &m->set->steps[s->predicate]);
 		default:
-			return false;
+			return predicate_true(m, s->predicate, &s->t);
 	}
 }
 
@@ -699,7 +745,7 @@ look_at(sl_matcher *m, uint32_t rule)
 	bool result;
 
 	m->current = rule;
-	result = expr_true(m, m->set->roots[rule]);
+	result = step_true(m, &m->set->steps[m->set->programs[rule]]);
 	cost->evaluations++;
 	cost->matches += result;
 	/* regular expressions were accounted for already */
