@@ -150,6 +150,24 @@ $server->sql(q{SELECT stacklens.pause_source('busy')});
 StackLens::Cache::poll_for('the group to be empty', 60, sub { ($kafka->group_state('busy'))[0] =~ /Empty|Dead/ });
 cmp_ok(time() - $start, '<', 20, 'a busy source leaves its group when it is paused, before its session times out');
 
+# --- two evaluators that meet in the groups of one correlation: each event counts once ---
+$server->sql(q{SELECT name FROM stacklens.import_rules('
+title: Step
+name: step
+detection: {s: {kind: step}, condition: s}
+---
+title: Steps
+correlation: {type: event_count, rules: [step], group-by: [host], timespan: 1d, condition: {gte: 100}}
+stacklens: {after: slide}
+')});
+for my $round (0 .. 9)
+{
+	$kafka->produce('late', [ map { my $host = $_ % 3; qq({"kind": "step", "host": "h$host"}) } 1 .. 60 ]);
+	$server->sql("SELECT stacklens.ingest(jsonb_build_object('kind', 'step', 'host', 'h' || n % 3)) FROM generate_series(1, 60) n");
+}
+$server->wait_for('all of the firings', q{SELECT string_agg(count::text, ' ') FROM stacklens.alerts WHERE rule = 'Steps'}, is => '301 301 301');
+is($server->sql(q{SELECT count(DISTINCT source) FROM stacklens.stat_workers WHERE kind = 'evaluator' AND pid IS NOT NULL AND source IN ('inbox', 'late')}), 2, 'two evaluators count to 400 in each of three groups, in whatever order');
+
 # --- options ---
 like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', options => '{\"plugin.library.paths\": \"/x.so\"}')"),
 	qr/option "plugin.library.paths" of a Kafka source is not allowed.*HINT:  Allowed are: .*session.timeout.ms/s, 'options are an allowed list');
