@@ -15,6 +15,8 @@
 #include "alert/correlation.h"
 #include "source/source.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -112,13 +114,54 @@ judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches, sl_corr
  */
 static int64 reached;
 
+/*
+ * Partitions that are nobody's, between two owners, with what waits in them:
+ * no slot speaks for those.  One that was left long ago is not waited for.
+ */
+static int64
+ownerless_watermark(void)
+{
+	static SPIPlanPtr plan;
+	Datum value = sl_running_owners();
+	bool isnull;
+
+	if (!plan)
+	{
+		Oid types[1] = {TEXTARRAYOID};
+
+		plan = sl_prepare("SELECT min(COALESCE(p.watermark, -9223372036854775808)) FROM stacklens_internal.positions p"
+						  " JOIN stacklens_internal.sources s ON s.name = p.source"
+						  " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
+						  " WHERE NOT s.paused AND (p.owner IS NULL OR p.owner <> ALL ($1))"
+						  " AND p.updated_at > pg_catalog.clock_timestamp() - CASE WHEN p.next_offset >= p.high_watermark"
+						  " THEN interval '30 seconds' ELSE interval '5 minutes' END",
+						  1, types);
+	}
+	if (SPI_execute_plan(plan, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read watermarks");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? PG_INT64_MAX : DatumGetInt64(value);
+}
+
 static void
 wait_for_others(sl_batch *batch)
 {
+	static uint64 seen = PG_UINT64_MAX;
+	static bool ownerless;
 	int64 others = sl_lowest_watermark(sl_my_slot);
+	uint64 handovers = pg_atomic_read_u64(&sl_shared_state->handovers);
 
+	/* whoever owns a partition now has said so before the table does: so the slots are read once more */
+	if (handovers != seen || ownerless)
+	{
+		int64 between = ownerless_watermark();
+
+		ownerless = between != PG_INT64_MAX;
+		seen = handovers;
+		others = Min(Min(others, between), sl_lowest_watermark(sl_my_slot));
+	}
 	reached = batch->watermark;
-	batch->watermark = Min(batch->watermark, others);
+	batch->watermark = Min(Min(batch->watermark, others), sl_now_ns());
 	for (size_t i = 0; i < batch->records.n; i++)
 		batch->records.v[i].watermark = Min(batch->records.v[i].watermark, others);
 }

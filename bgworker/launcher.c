@@ -58,16 +58,23 @@ sl_launcher_init(void)
 	RegisterBackgroundWorker(&worker);
 }
 
+static bool
+is_evaluator_of(const sl_slot *slot, const char *source, int nth)
+{
+	return strcmp(slot->source, source) == 0 && slot->nth == nth;
+}
+
 /* Makes a slot wanted; under the lock. */
 static void
-want(int index, sl_kind kind, const char *source, int64 version)
+want(int index, sl_kind kind, const char *source, int nth, int64 version)
 {
 	sl_slot *slot = &sl_shared_state->slots[index];
 
-	if (slot->state == SL_FREE || slot->kind != kind || strcmp(slot->source, source) != 0)
+	if (slot->state == SL_FREE || slot->kind != kind || !is_evaluator_of(slot, source, nth))
 	{
 		slot->kind = kind;
 		strlcpy(slot->source, source, sizeof(slot->source));
+		slot->nth = nth;
 		slot->state = SL_WAITING;
 		slot->status[0] = slot->last_error[0] = '\0';
 		slot->last_error_at = slot->start_after = slot->started_at = 0;
@@ -95,23 +102,23 @@ want(int index, sl_kind kind, const char *source, int64 version)
 }
 
 /*
- * The maintainer's wish: a notifier, and an evaluator for each source.  Those
- * of other sources are told to leave.
+ * The maintainer's wish: a notifier, and these evaluators.  Others are told to
+ * leave.
  */
 void
-sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
+sl_publish_wanted(int n, const sl_wish *wishes)
 {
-	bool full = false;
+	int missing = 0;
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
-	want(NOTIFIER_SLOT, SL_NOTIFIER, "", 0);
+	want(NOTIFIER_SLOT, SL_NOTIFIER, "", 0, 0);
 	for (int i = FIRST_EVALUATOR; i < SL_SLOTS; i++)
 	{
 		sl_slot *slot = &sl_shared_state->slots[i];
 		bool keep = false;
 
 		for (int k = 0; k < n && !keep; k++)
-			keep = strcmp(slot->source, sources[k]) == 0;
+			keep = is_evaluator_of(slot, wishes[k].source, wishes[k].nth);
 		if (keep || slot->state == SL_FREE)
 			continue;
 		slot->wanted = false;
@@ -128,7 +135,7 @@ sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
 		{
 			sl_slot *slot = &sl_shared_state->slots[i];
 
-			if (slot->state != SL_FREE && strcmp(slot->source, sources[k]) == 0)
+			if (slot->state != SL_FREE && is_evaluator_of(slot, wishes[k].source, wishes[k].nth))
 			{
 				at = i;
 				break;
@@ -137,13 +144,15 @@ sl_publish_wanted(int n, const char *const *sources, const int64 *versions)
 				at = i;
 		}
 		if (at)
-			want(at, SL_EVALUATOR, sources[k], versions[k]);
+			want(at, SL_EVALUATOR, wishes[k].source, wishes[k].nth, wishes[k].version);
 		else
-			full = true;
+			missing++;
 	}
 	LWLockRelease(sl_shared_state->lock);
-	if (full)
-		ereport(WARNING, (errmsg("more than %d sources: some have no evaluator", SL_SLOTS - FIRST_EVALUATOR)));
+	if (missing > 0)
+		ereport(WARNING,
+				(errmsg("%d evaluators are wanted, and there is room for %d", n, n - missing),
+				 errhint("Lower stacklens.workers (now %d), or pause sources.", sl_workers)));
 	sl_wake(SL_LAUNCHER);
 }
 
@@ -183,6 +192,8 @@ start(int index)
 	snprintf(worker.bgw_type, sizeof(worker.bgw_type), "stacklens %s", sl_kind_name[slot->kind]);
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "stacklens %s%s%.60s", sl_kind_name[slot->kind],
 			 slot->source[0] ? " of " : "", slot->source);
+	if (slot->nth > 0)
+		snprintf(worker.bgw_name + strlen(worker.bgw_name), sizeof(worker.bgw_name) - strlen(worker.bgw_name), " (%d)", slot->nth + 1);
 	worker.bgw_main_arg = UInt32GetDatum((slot->generation & 0xFFFFFF) << 8 | (uint32) index);
 	worker.bgw_notify_pid = MyProcPid;
 	if (handles[index])
@@ -192,8 +203,8 @@ start(int index)
 	if (!ok && !warned_full)
 		ereport(WARNING,
 				(errmsg("no background worker slot is free for stacklens's %s", sl_kind_name[slot->kind]),
-				 errhint("Raise max_worker_processes (now %d) by 4, and by one more for each Kafka source, and restart the server.",
-						 max_worker_processes)));
+				 errhint("Raise max_worker_processes (now %d) by 4, and by %d more for each Kafka source, and restart the server.",
+						 max_worker_processes, sl_workers)));
 	warned_full = !ok;
 	return ok;
 }
@@ -322,7 +333,7 @@ sl_launcher_main(Datum arg)
 			last_look = now;
 			LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 			if (exists)
-				want(MAINTAINER_SLOT, SL_MAINTAINER, "", 0);
+				want(MAINTAINER_SLOT, SL_MAINTAINER, "", 0, 0);
 			else
 				for (int i = 1; i < SL_SLOTS; i++)
 					sl_shared_state->slots[i].wanted = false;

@@ -47,25 +47,26 @@ settle_term(void)
 static void
 publish_wanted(void)
 {
-	const char **names;
-	int64 *versions;
-	uint64 n;
+	sl_wish *wishes;
+	uint64 sources;
+	int n = 0;
 	bool isnull;
 
 	sl_begin();
-	n = sl_execute("SELECT s.name, s.version FROM stacklens_internal.sources s"
-				   " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
-				   " WHERE NOT s.paused ORDER BY s.name",
-				   true);
-	names = palloc((n + 1) * sizeof(char *));
-	versions = palloc0((n + 1) * sizeof(int64));
-	names[0] = "inbox";
-	for (uint64 i = 0; i < n; i++)
-	{
-		names[i + 1] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		versions[i + 1] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	sl_publish_wanted((int) n + 1, names, versions);
+	sources = sl_execute("SELECT s.name, s.version FROM stacklens_internal.sources s"
+						 " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
+						 " WHERE NOT s.paused ORDER BY s.name",
+						 true);
+	wishes = palloc((sources * sl_workers + 1) * sizeof(sl_wish));
+	wishes[n++] = (sl_wish){.source = "inbox"};
+	/* the first of each source before the second of any */
+	for (int nth = 0; nth < sl_workers; nth++)
+		for (uint64 i = 0; i < sources; i++)
+			wishes[n++] = (sl_wish){
+				.source = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+				.nth = nth,
+				.version = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull))};
+	sl_publish_wanted(n, wishes);
 	sl_commit();
 }
 

@@ -48,6 +48,8 @@ detach(int code, Datum arg)
 	if (code != 0)
 		slot->failures++;
 	LWLockRelease(sl_shared_state->lock);
+	/* its partitions are nobody's */
+	pg_atomic_fetch_add_u64(&sl_shared_state->handovers, 1);
 	sl_wake(SL_LAUNCHER);
 }
 

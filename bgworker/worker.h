@@ -63,10 +63,15 @@ extern int64 sl_now_ms(void);
 /* True once the process shall end: to be asked in long work between waits. */
 extern bool sl_shutdown_requested(void);
 
-/*
- * What the maintainer wants to run (launcher.c): a notifier, and an evaluator
- * for each of n sources; a source's version tells of new settings.
- */
-extern void sl_publish_wanted(int n, const char *const *sources, const int64 *versions);
+/* An evaluator that the maintainer wants to run. */
+typedef struct sl_wish
+{
+	const char *source;
+	int nth;	   /* of the source's */
+	int64 version; /* of the source's settings; another one starts the worker anew */
+} sl_wish;
+
+/* What the maintainer wants to run (launcher.c): a notifier, and these. */
+extern void sl_publish_wanted(int n, const sl_wish *wishes);
 
 #endif /* SL_WORKER_H */

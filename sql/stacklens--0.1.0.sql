@@ -996,11 +996,19 @@ CREATE VIEW stacklens.stat_sources AS
 		   COALESCE(w.matches, 0) AS matches, COALESCE(w.dead_letters, 0) AS dead_letters, w.last_batch_at,
 		   CASE n.kind WHEN 'inbox' THEN stacklens_internal.inbox_lag()
 			ELSE (SELECT sum(p.lag)::bigint FROM stacklens.positions p WHERE p.source = n.name) END AS lag,
-		   w.last_error, w.last_error_at
+		   w.last_error, w.last_error_at, COALESCE(w.evaluators, 0) AS evaluators
 	FROM (SELECT 'inbox'::text AS name, 'inbox'::text AS kind, false AS paused, false AS restored
 		UNION ALL SELECT s.name, s.kind, s.paused, s.restored FROM stacklens.sources s) n
-	LEFT JOIN stacklens_internal.workers() w ON w.kind = 'evaluator' AND w.source = n.name;
-COMMENT ON VIEW stacklens.stat_sources IS 'What each source gave since its worker was made: records, matches, lag, the last error';
+	LEFT JOIN (
+		SELECT w.source,
+			(array_agg(w.state ORDER BY array_position(ARRAY['retrying', 'stopped', 'waiting', 'starting'], w.state)))[1] AS state,
+			string_agg(DISTINCT w.status, '; ') AS status, sum(w.records)::bigint AS records, sum(w.bytes)::bigint AS bytes,
+			sum(w.batches)::bigint AS batches, sum(w.matches)::bigint AS matches, sum(w.dead_letters)::bigint AS dead_letters,
+			max(w.last_batch_at) AS last_batch_at,
+			(array_agg(w.last_error ORDER BY w.last_error_at DESC NULLS LAST))[1] AS last_error,
+			max(w.last_error_at) AS last_error_at, count(w.pid) AS evaluators
+		FROM stacklens_internal.workers() w WHERE w.kind = 'evaluator' GROUP BY w.source) w ON w.source = n.name;
+COMMENT ON VIEW stacklens.stat_sources IS 'What each source gave since its evaluators were made: records, matches, lag, the last error of the worst off';
 
 CREATE FUNCTION stacklens.health() RETURNS TABLE (part text, status text, value text, warning text, critical text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

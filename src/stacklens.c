@@ -17,6 +17,7 @@ PG_MODULE_MAGIC;
 char *sl_database;
 int sl_work_mem = 65536;
 int sl_max_groups = 1000000;
+int sl_workers = 1;
 int sl_debug = SL_DEBUG_OFF;
 
 static const struct config_enum_entry debug_options[] = {
@@ -40,6 +41,10 @@ settings_init(void)
 							"Memory that one worker, or one call, may use for log records.",
 							NULL, &sl_work_mem, 65536, 16384, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("stacklens.workers",
+							"Evaluators of each Kafka source: its partitions are shared among them.",
+							"The inbox has one.", &sl_workers, 1, 1, 32,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("stacklens.max_correlation_groups",
 							"Groups that one correlation may keep; records of further ones don't count in it.",
 							NULL, &sl_max_groups, 1000000, 1, INT_MAX,

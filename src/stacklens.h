@@ -17,6 +17,7 @@
 extern char *sl_database; /* NULL unless preloaded */
 extern int sl_work_mem;
 extern int sl_max_groups; /* of one correlation */
+extern int sl_workers;	  /* evaluators of each Kafka source */
 extern int sl_debug;
 
 enum

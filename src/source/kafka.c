@@ -327,9 +327,22 @@ stored_positions(kafka *k)
 	k->changed = false;
 }
 
+/* Lets go of all partitions, within a transaction: they are nobody's until they are assigned anew. */
+static void
+disown_positions(kafka *k)
+{
+	Oid types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum values[3] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner)};
+
+	if (SPI_execute_with_args("UPDATE stacklens_internal.positions SET owner = NULL, updated_at = pg_catalog.clock_timestamp()"
+							  " WHERE source = $1 AND topic = $2 AND owner = $3",
+							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not let go of positions");
+}
+
 /* Stores progress that had no effects, in a transaction of its own. */
 static void
-store_progress(kafka *k)
+store_progress(kafka *k, bool disown)
 {
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -338,8 +351,12 @@ store_progress(kafka *k)
 	}
 	sl_begin();
 	store_positions(k);
+	if (disown)
+		disown_positions(k);
 	sl_commit_lazily();
 	stored_positions(k);
+	if (disown)
+		pg_atomic_fetch_add_u64(&sl_shared_state->handovers, 1);
 }
 
 /*
@@ -484,6 +501,20 @@ own_positions(kafka *k)
 	}
 }
 
+/*
+ * Time stands still at what these partitions have come to; said before the
+ * table names us as their owner (see wait_for_others).
+ */
+static void
+hold_time(kafka *k)
+{
+	int64 lowest = (int64) pg_atomic_read_u64(&sl_my_slot->watermark);
+
+	for (int i = 0; i < k->n_partitions; i++)
+		lowest = Min(lowest, k->partitions[i].watermark);
+	pg_atomic_write_u64(&sl_my_slot->watermark, (uint64) lowest);
+}
+
 static int
 by_partition(const void *a, const void *b)
 {
@@ -589,6 +620,7 @@ read_answer(kafka *k)
 
 		p->id = from->partition;
 		p->stored = p->first = -1;
+		p->watermark = PG_INT64_MIN;
 		p->committed = from->offset;
 		if (from->err)
 		{
@@ -629,7 +661,10 @@ got_committed(kafka *k)
 			adopted = adopted || (committed >= 0 && p->committed < 0);
 		}
 		if (!foreign)
+		{
+			hold_time(k);
 			own_positions(k);
+		}
 		sl_commit();
 	}
 	if (foreign)
@@ -764,11 +799,13 @@ serve(kafka *k)
 	if (k->revoked)
 	{
 		drop_messages(k); /* not judged yet: whoever gets the partition reads them */
-		if (k->stage == READING)
+		if (k->n_partitions > 0)
 		{
-			if (k->changed)
-				store_progress(k);
-			commit_offsets(k);
+			bool reading = k->stage == READING;
+
+			store_progress(k, true);
+			if (reading)
+				commit_offsets(k);
 		}
 		forget_partitions(k);
 		if (!k->offered)
@@ -780,6 +817,15 @@ serve(kafka *k)
 	{
 		serve_reply(k, event);
 		rd_kafka_event_destroy(event);
+	}
+	/* more workers than partitions: this one has none to speak for */
+	if (k->offered && k->offered->cnt == 0 && k->stage == NONE)
+	{
+		rd_kafka_assign(k->client, k->offered);
+		rd_kafka_topic_partition_list_destroy(k->offered);
+		k->offered = NULL;
+		k->stage = READING;
+		k->trouble[0] = '\0';
 	}
 	if (k->answer)
 		got_committed(k);
@@ -900,7 +946,7 @@ lowest_watermark(kafka *k, const partition *except)
 		lowest = Min(lowest, p->taken_watermark);
 	}
 	if (k->n_partitions == 0)
-		return PG_INT64_MIN;
+		return k->stage == READING ? PG_INT64_MAX : PG_INT64_MIN;
 	return lowest < PG_INT64_MAX || except ? lowest : sl_now_ns() - (int64) SL_IDLE * 1000000;
 }
 
@@ -984,7 +1030,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		return true;
 	/* idle: what moved is stored and told */
 	if (k->changed)
-		store_progress(k);
+		store_progress(k, false);
 	if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 		commit_offsets(k);
 	/* time goes on: a batch without records, for what is due */
@@ -1120,7 +1166,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	k->incarnation = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 6));
 	k->term = pg_strtoint32(SPI_getvalue(tuple, desc, 7));
 	k->adopted = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 8));
-	k->owner = MemoryContextStrdup(TopMemoryContext, psprintf("%d/%lld", MyProcPid, (long long) sl_my_slot->started_at));
+	k->owner = MemoryContextStrdup(TopMemoryContext, sl_owner_name(sl_my_slot));
 	if (SPI_execute_with_args("SELECT o.key, o.value FROM stacklens_internal.sources s, pg_catalog.jsonb_each_text(s.options) o"
 							  " WHERE s.name = $1",
 							  1, types, values, NULL, true, 0) != SPI_OK_SELECT)
@@ -1151,6 +1197,8 @@ sl_kafka_open(const char *name)
 	k.source = (sl_source){
 		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo};
 	k.name = MemoryContextStrdup(TopMemoryContext, name);
+	/* how soon added partitions are seen; a source may say otherwise */
+	set_option(conf, "topic.metadata.refresh.interval.ms", "10000");
 	load_source(&k, conf);
 	set_option(conf, "group.id", k.group);
 	set_option(conf, "enable.auto.commit", "false");

@@ -5,6 +5,7 @@
 #include "stats/shared.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -13,6 +14,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -53,6 +55,7 @@ startup_hook(void)
 	{
 		memset(sl_shared_state, 0, sizeof(sl_shared));
 		sl_shared_state->lock = &(GetNamedLWLockTranche("stacklens"))->lock;
+		pg_atomic_init_u64(&sl_shared_state->handovers, 0);
 		for (int i = 0; i < SL_SLOTS; i++)
 		{
 			sl_slot *slot = &sl_shared_state->slots[i];
@@ -144,6 +147,26 @@ sl_lowest_watermark(const sl_slot *except)
 	}
 	LWLockRelease(sl_shared_state->lock);
 	return lowest;
+}
+
+char *
+sl_owner_name(const sl_slot *slot)
+{
+	return psprintf("%d/%lld", (int) slot->pid, (long long) slot->started_at);
+}
+
+Datum
+sl_running_owners(void)
+{
+	Datum names[SL_SLOTS];
+	int n = 0;
+
+	LWLockAcquire(sl_shared_state->lock, LW_SHARED);
+	for (int i = 0; i < SL_SLOTS; i++)
+		if (sl_shared_state->slots[i].kind == SL_EVALUATOR && sl_shared_state->slots[i].pid)
+			names[n++] = CStringGetTextDatum(sl_owner_name(&sl_shared_state->slots[i]));
+	LWLockRelease(sl_shared_state->lock);
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 void

@@ -44,6 +44,7 @@ typedef struct sl_slot
 	sl_state state;
 	bool wanted;
 	char source[NAMEDATALEN]; /* evaluators: the source's name */
+	int32 nth;				  /* and which of its evaluators this one is, from 0 */
 	int64 version;			  /* of the source's settings */
 	uint32 generation;		  /* a worker of an older one must not attach */
 	pid_t pid;				  /* 0 when no process */
@@ -87,6 +88,12 @@ typedef struct sl_shared
 	LWLock *lock;
 	int holds;				 /* utility commands that want no worker to run */
 	bool look_for_extension; /* the launcher may try a maintainer now */
+
+	/*
+	 * Raised whenever a partition's owner lets go of it: before it says that
+	 * it has come further than that partition has.
+	 */
+	pg_atomic_uint64 handovers;
 	sl_slot slots[SL_SLOTS]; /* 0: the launcher, 1: the maintainer */
 	sl_backtest backtests[SL_BACKTESTS];
 } sl_shared;
@@ -106,6 +113,13 @@ extern void sl_wake_at_commit(sl_kind kind);
  * other, PG_INT64_MIN while one of them hasn't said.
  */
 extern int64 sl_lowest_watermark(const sl_slot *except);
+
+/*
+ * Who owns positions: a worker by this start of its process.  The names of
+ * the evaluators that run, as a text[].
+ */
+extern char *sl_owner_name(const sl_slot *slot);
+extern Datum sl_running_owners(void);
 
 /* Fills a slot's text under the lock; s is cut to fit. */
 extern void sl_slot_text(sl_slot *slot, char *field, const char *s);

@@ -77,9 +77,7 @@ for my $round (1 .. 20)
 	}
 	else
 	{
-		$server->node->kill9;
-		# orphans must have left before the memory can be had again
-		poll_for('a start', 60, sub { delete $server->node->{_pid}; $server->node->start(fail_ok => 1) });
+		$server->crash;
 	}
 }
 note(join ', ', map { "$_: $faults{$_}" } sort keys %faults);

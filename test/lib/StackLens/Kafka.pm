@@ -169,6 +169,9 @@ sub create_topic
 	return;
 }
 
+# To so many in all.
+sub add_partitions { my ($self, $topic, $total) = @_; $self->tool('add-partitions', '-t' => $topic, '-n' => $total); return; }
+
 sub delete_topic { my ($self, $topic) = @_; $self->tool('delete-topic', '-t' => $topic); return; }
 
 # As retention does: what is before the offset is gone.

@@ -77,6 +77,16 @@ sub wait_for_workers
 		is => $number // 4);
 }
 
+# kill -9 of the postmaster, and a start: orphans must have left before the memory can be had again.
+sub crash
+{
+	my ($self) = @_;
+	my $node = $self->{node};
+	$node->kill9;
+	poll_for('a start', 60, sub { delete $node->{_pid}; $node->start(fail_ok => 1) });
+	return;
+}
+
 sub worker_pid
 {
 	my ($self, $kind) = @_;
