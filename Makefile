@@ -28,7 +28,7 @@ OBJS = $(CORE) \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
-	bgworker/notifier.o bgworker/evaluator.o bgworker/utility.o
+	bgworker/notifier.o bgworker/evaluator.o bgworker/crash.o bgworker/utility.o
 
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(STACKLENS_VERSION)"'

@@ -13,11 +13,15 @@
 #include "worker.h"
 
 #include "alert/correlation.h"
+#include "bgworker/crash.h"
 #include "source/source.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 static sl_source *source;
@@ -85,27 +89,115 @@ store_costs(sl_rules *rules)
 }
 
 static size_t
-judge(const sl_rules *rules, const sl_batch *batch, sl_matches *matches, sl_correlations *correlations)
+judge_record(const sl_rules *rules, const sl_record *record, sl_matches *matches, sl_correlations *correlations)
 {
-	size_t total = 0;
+	const uint32_t *found;
+	size_t n;
 
-	for (size_t i = 0; i < batch->records.n; i++)
+	sl_arena_reset(&record_arena);
+	n = sl_match(rules->matcher, record, &record_arena, &found);
+	for (size_t k = 0; k < n; k++)
+		if (sl_ruleset_rule(rules->set, found[k])->alerts)
+			sl_matches_add(matches, found[k], record);
+	if (n > 0)
+		sl_correlations_add(correlations, record, found, n);
+	if (sl_debug != SL_DEBUG_OFF)
+		explain(rules, record, found, n);
+	return n;
+}
+
+bool
+sl_is_data_error(int sqlstate)
+{
+	int category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+bool
+sl_batch_enter(sl_batch *batch, const char *place, sl_error *why)
+{
+	if (batch->limit > 1 || !sl_crash_at(place))
+		return false;
+	sl_fail(why, "57P02", "workers crashed when they judged this, twice");
+	sl_error_detail(why, "The server's log has the signal and, where cores are kept, one of them tells more.");
+	return true;
+}
+
+/*
+ * How many units are taken at a time.  A batch that fails for its data is
+ * tried again by halves, down to the one that does it; then with twice as
+ * many each time.
+ */
+static size_t limit = SL_BATCH_RECORDS;
+
+/* After a crash, units that are taken one by one. */
+#define CAREFUL_UNITS (2 * SL_BATCH_RECORDS)
+static size_t careful;
+
+static void
+grow_limit(size_t units)
+{
+	careful -= Min(careful, units);
+	if (careful == 0)
+		limit = Min(limit * 2, SL_BATCH_RECORDS);
+}
+
+/* A record as a dead letter: the unit that it is part of, and its place in there. */
+static void
+set_aside(sl_batch *batch, size_t i, const ErrorData *error)
+{
+	sl_error reason = {0};
+	sl_buf origin;
+
+	batch->arena->limit = 0;
+	sl_buf_init(&origin, batch->arena, 256);
+	sl_buf_add(&origin, batch->origin, strlen(batch->origin) - 1);
+	sl_buf_printf(&origin, ",\"record\":%zu}", i);
+	sl_fail(&reason, "", "%s", error->message);
+	reason.sqlstate = sl_str_copy(batch->arena, unpack_sql_state(error->sqlerrcode), 5).p;
+	sl_batch_dead(batch, batch->payload ? batch->payload : "", batch->payload_n, origin.p, &reason);
+}
+
+/* One record with all that follows from it, or nothing of it and a dead letter. */
+static size_t
+judge_apart(const sl_rules *rules, sl_batch *batch, size_t i)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile size_t n = 0;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
 	{
-		const uint32_t *found;
-		size_t n;
+		sl_matches *matches = sl_matches_new(&effects_arena, rules);
+		sl_correlations *correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
 
-		sl_arena_reset(&record_arena);
-		n = sl_match(rules->matcher, &batch->records.v[i], &record_arena, &found);
-		for (size_t k = 0; k < n; k++)
-			if (sl_ruleset_rule(rules->set, found[k])->alerts)
-				sl_matches_add(matches, found[k], &batch->records.v[i]);
-		if (n > 0)
-			sl_correlations_add(correlations, &batch->records.v[i], found, n);
-		if (sl_debug != SL_DEBUG_OFF)
-			explain(rules, &batch->records.v[i], found, n);
-		total += n;
+		n = judge_record(rules, &batch->records.v[i], matches, correlations);
+		sl_correlations_now(correlations, batch->records.v[i].watermark);
+		sl_correlations_store(correlations);
+		sl_matches_store(matches);
+		ReleaseCurrentSubTransaction();
 	}
-	return total;
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!sl_is_data_error(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		set_aside(batch, i, error);
+		FreeErrorData(error);
+		n = 0;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return n;
 }
 
 /*
@@ -173,7 +265,7 @@ evaluate(sl_batch *batch, int wait_ms)
 	sl_rules *rules;
 	sl_matches *matches;
 	sl_correlations *correlations;
-	size_t found;
+	size_t found = 0;
 	bool effects,
 		pending,
 		stored;
@@ -191,7 +283,8 @@ evaluate(sl_batch *batch, int wait_ms)
 	wait_for_others(batch);
 	matches = sl_matches_new(&effects_arena, rules);
 	correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
-	found = judge(rules, batch, matches, correlations);
+	for (size_t i = 0; i < batch->records.n; i++)
+		found += limit > 1 ? judge_record(rules, &batch->records.v[i], matches, correlations) : judge_apart(rules, batch, i);
 	pending = sl_correlations_pending(correlations, batch->watermark);
 	effects = found > 0 || batch->n_dead > 0 || pending;
 	stored = source->settle(source, batch, effects);
@@ -224,8 +317,10 @@ evaluate(sl_batch *batch, int wait_ms)
 static int
 step(void)
 {
-	sl_batch batch = {.arena = &batch_arena};
-	int wait_ms = 1000;
+	MemoryContext context = CurrentMemoryContext;
+	sl_batch batch = {.arena = &batch_arena, .limit = limit};
+	volatile int wait_ms = 1000;
+	int wait = 1000;
 
 	sl_server_arena(&batch_arena);
 	sl_server_arena(&effects_arena);
@@ -237,11 +332,31 @@ step(void)
 		source->undo(source);
 		undo = false;
 	}
-	if (!source->poll(source, &batch, &wait_ms))
-		return wait_ms;
+	if (!source->poll(source, &batch, &wait))
+		return wait;
 	undo = true;
-	wait_ms = evaluate(&batch, wait_ms);
-	undo = false;
+	PG_TRY();
+	{
+		wait_ms = evaluate(&batch, wait);
+		grow_limit(batch.units);
+		undo = false;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		/* where records were tried one by one, it is no fault of theirs */
+		if (!sl_is_data_error(geterrcode()) || limit == 1)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		limit = Max(batch.units / 2, 1);
+		wait_ms = 0;
+	}
+	PG_END_TRY();
+	(void) sl_crash_at("");
 	return wait_ms;
 }
 
@@ -253,5 +368,10 @@ sl_evaluator_main(Datum arg)
 		source = sl_inbox_open();
 	else
 		source = sl_kafka_open(sl_my_slot->source);
+	if (sl_crash_init(sl_my_slot->source))
+	{
+		careful = CAREFUL_UNITS;
+		limit = 1;
+	}
 	sl_worker_run(step);
 }

@@ -450,7 +450,10 @@ SELECT stacklens_internal.make_log_partitions(join_extension => false);
 
 CREATE FUNCTION stacklens_internal.ingest_message(body bytea, format text, OUT ids bigint[], OUT refused bigint, OUT reason text)
 	AS 'MODULE_PATHNAME', 'stacklens_ingest' LANGUAGE C STRICT;
-COMMENT ON FUNCTION stacklens_internal.ingest_message IS 'Stores the records of one message; OTLP''s may be refused one by one, those of other formats all or none';
+COMMENT ON FUNCTION stacklens_internal.ingest_message(bytea, text) IS 'Stores the records of one message; OTLP''s may be refused one by one, those of other formats all or none';
+CREATE FUNCTION stacklens_internal.ingest_message(body bytea, format text, nth int, OUT ids bigint[], OUT refused bigint, OUT reason text)
+	AS 'MODULE_PATHNAME', 'stacklens_ingest' LANGUAGE C STRICT;
+COMMENT ON FUNCTION stacklens_internal.ingest_message(bytea, text, int) IS 'Stores one of them alone, counted from 0';
 CREATE FUNCTION stacklens_internal.ingest(body bytea, format text) RETURNS bigint[] LANGUAGE sql STRICT
 	RETURN (SELECT m.ids FROM stacklens_internal.ingest_message(body, format) m);
 
@@ -546,6 +549,82 @@ CREATE TABLE stacklens.dead_letters (
 	headers jsonb
 );
 COMMENT ON TABLE stacklens.dead_letters IS 'What could not be decoded or judged: its bytes, where it came from and why';
+
+-- Sends one dead letter through the inbox again; gives why not, or NULL.
+CREATE FUNCTION stacklens_internal.redrive_one(letter stacklens.dead_letters) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	format text;
+	stored bigint[];
+	refused bigint;
+	why text;
+BEGIN
+	IF letter.origin ? 'taken' THEN
+		RETURN format('%s of its records were judged when it came, and would be twice', letter.origin ->> 'taken');
+	ELSIF letter.origin ->> 'source' = 'inbox' THEN
+		-- the row is there: it is as if it came now
+		UPDATE stacklens.logs l SET xid = pg_current_xact_id() WHERE l.id = (letter.origin ->> 'id')::bigint;
+		RETURN CASE WHEN NOT FOUND THEN format('log %s is not kept any more', letter.origin ->> 'id') END;
+	END IF;
+	BEGIN
+		SELECT COALESCE(max(s.format), 'auto') INTO format FROM stacklens_internal.sources s WHERE s.name = letter.origin ->> 'source';
+		IF letter.origin ? 'record' THEN
+			SELECT m.ids, 0 INTO stored, refused
+			FROM stacklens_internal.ingest_message(letter.payload, format, (letter.origin ->> 'record')::int) m;
+		ELSE
+			SELECT m.ids, m.refused, m.reason INTO stored, refused, why FROM stacklens_internal.ingest_message(letter.payload, format) m;
+		END IF;
+		IF refused > 0 THEN
+			RAISE EXCEPTION '%', why USING ERRCODE = 'data_exception';
+		END IF;
+	EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+		RETURN SQLERRM;
+	END;
+	UPDATE stacklens.logs l SET source = letter.origin ->> 'source' WHERE l.id = ANY (stored) AND letter.origin ? 'source';
+	RETURN NULL;
+END
+$$;
+CREATE FUNCTION stacklens_internal.matching_dead_letters(filter jsonb) RETURNS bigint[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF filter IS NULL OR jsonb_typeof(filter) <> 'object' OR filter = '{}' THEN
+		RAISE EXCEPTION 'a filter of dead letters is a JSON object that is not empty' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'It holds values of origin, and sqlstate: {"source": "orders", "sqlstate": "22P02"}.';
+	END IF;
+	RETURN (SELECT COALESCE(array_agg(d.id ORDER BY d.id), '{}') FROM stacklens.dead_letters d
+		WHERE d.origin @> (filter - 'sqlstate') AND COALESCE(d.sqlstate = filter ->> 'sqlstate', true));
+END
+$$;
+CREATE FUNCTION stacklens.redrive(ids bigint[]) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	letter stacklens.dead_letters;
+	why text;
+	n bigint := 0;
+BEGIN
+	FOR letter IN SELECT * FROM stacklens.dead_letters d WHERE d.id = ANY (ids) ORDER BY d.id FOR UPDATE LOOP
+		why := stacklens_internal.redrive_one(letter);
+		IF why IS NULL THEN
+			DELETE FROM stacklens.dead_letters d WHERE d.id = letter.id;
+			n := n + 1;
+		ELSE
+			RAISE WARNING 'dead letter % stays: %', letter.id, why;
+		END IF;
+	END LOOP;
+	RETURN n;
+END
+$$;
+CREATE FUNCTION stacklens.redrive(filter jsonb) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	RETURN stacklens.redrive(stacklens_internal.matching_dead_letters(filter));
+CREATE FUNCTION stacklens.discard(ids bigint[]) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	WITH gone AS (DELETE FROM stacklens.dead_letters d WHERE d.id = ANY (ids) RETURNING d.id) SELECT count(*) FROM gone;
+END;
+CREATE FUNCTION stacklens.discard(filter jsonb) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	RETURN stacklens.discard(stacklens_internal.matching_dead_letters(filter));
+COMMENT ON FUNCTION stacklens.redrive(bigint[]) IS 'Sends dead letters through the inbox again, to be judged once; gives how many. One that still can''t be taken stays, with a warning that says why';
+COMMENT ON FUNCTION stacklens.redrive(jsonb) IS 'The same for all whose origin holds these values, and whose sqlstate is this one if it is given';
+COMMENT ON FUNCTION stacklens.discard(bigint[]) IS 'Deletes dead letters; gives how many';
+COMMENT ON FUNCTION stacklens.discard(jsonb) IS 'Deletes all dead letters whose origin holds these values, and whose sqlstate is this one if it is given; gives how many';
 
 -- Sources --------------------------------------------------------------------
 
@@ -1089,8 +1168,15 @@ BEGIN
 	SELECT count(*) INTO n FROM stacklens.dead_letters;
 	part := 'dead letters'; value := n::text; warning := '> 0'; critical := NULL;
 	status := CASE n WHEN 0 THEN 'ok' ELSE 'warning' END;
-	hint := CASE WHEN n > 0 THEN 'SELECT id, origin, reason FROM stacklens.dead_letters; says why.' END;
+	hint := CASE WHEN n > 0 THEN 'SELECT id, origin, reason FROM stacklens.dead_letters; says why; redrive() sends them again, discard() deletes them.' END;
 	RETURN NEXT;
+
+	SELECT string_agg(d.id::text, ', ' ORDER BY d.id) INTO down FROM stacklens.dead_letters d WHERE d.sqlstate = '57P02';
+	IF down IS NOT NULL THEN
+		part := 'crashes'; value := down; status := 'warning'; warning := NULL; critical := NULL;
+		hint := 'These dead letters crashed workers, twice each, and were set aside. Report the bug with their payload and the server''s log.';
+		RETURN NEXT;
+	END IF;
 
 	SELECT count(*) INTO n FROM pg_stat_activity a WHERE a.backend_type = 'client backend';
 	most := current_setting('max_connections')::int;
@@ -1240,6 +1326,7 @@ BEGIN
 	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
 		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text), stacklens.pause_source(text),
+		stacklens.redrive(bigint[]), stacklens.redrive(jsonb), stacklens.discard(bigint[]), stacklens.discard(jsonb),
 		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
 	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
 END

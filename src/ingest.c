@@ -87,7 +87,7 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	return id;
 }
 
-/* ingest_message(body bytea, format text) → ids of the stored records, how many were refused, and why. */
+/* ingest_message(body bytea, format text [, nth int]) → ids of the stored records, how many were refused, and why. */
 Datum
 stacklens_ingest(PG_FUNCTION_ARGS)
 {
@@ -99,6 +99,7 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	bytea *body = PG_GETARG_BYTEA_PP(0);
 	text *name = PG_GETARG_TEXT_PP(1);
 	sl_records records = {0};
+	size_t first = 0;
 	sl_format format;
 	sl_error err;
 	Datum *stored;
@@ -114,6 +115,13 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	sl_server_arena(&arena);
 	if (!sl_decode(format, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &arena, &records, &err))
 		sl_ereport(&err);
+	if (PG_NARGS() > 2)
+	{
+		first = (size_t) PG_GETARG_INT32(2);
+		if (first >= records.n)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the message has %zu records, not a record %zu", records.n, first)));
+		records.n = first + 1;
+	}
 	sl_server_arena(&row_arena);
 	stored = palloc((records.n + 1) * sizeof(Datum));
 	SPI_connect();
@@ -127,9 +135,9 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	/* what a row needs is given back before the next: a message may hold 100,000 */
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "stacklens row", ALLOCSET_SMALL_SIZES);
 	old_context = MemoryContextSwitchTo(row_context);
-	for (size_t i = 0; i < records.n; i++)
+	for (size_t i = first; i < records.n; i++)
 	{
-		stored[i] = Int64GetDatum(store(plan, &records.v[i], &row_arena));
+		stored[i - first] = Int64GetDatum(store(plan, &records.v[i], &row_arena));
 		MemoryContextReset(row_context);
 		sl_arena_reset(&row_arena);
 	}
@@ -137,7 +145,7 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 	SPI_finish();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	result[0] = PointerGetDatum(construct_array(stored, (int) records.n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	result[0] = PointerGetDatum(construct_array(stored, (int) (records.n - first), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	result[1] = Int64GetDatum((int64) records.refused);
 	nulls[2] = records.refused == 0;
 	if (records.refused > 0)

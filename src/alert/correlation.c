@@ -690,6 +690,8 @@ groups_of_depth(sl_correlations *cs, uint32_t depth, size_t *n)
 void
 sl_correlations_store(sl_correlations *cs)
 {
+	if (cs->n == 0)
+		return;
 	for (uint32_t depth = 1; depth <= cs->depth; depth++)
 	{
 		size_t n;
@@ -741,6 +743,12 @@ find_rule(const sl_correlations *cs, const pg_uuid_t *key, uint32_t *rule)
 		if (correlation_of(cs, *rule) && !sl_ruleset_rule(cs->rules->set, *rule)->broken && memcmp(rule_key(cs, *rule), key, 16) == 0)
 			return true;
 	return false;
+}
+
+void
+sl_correlations_now(sl_correlations *cs, int64 watermark)
+{
+	cs->watermark = watermark;
 }
 
 bool

@@ -22,6 +22,9 @@ extern void sl_correlations_add(sl_correlations *cs, const sl_record *record, co
 /* Is there anything to do, now that the source has come to this watermark? */
 extern bool sl_correlations_pending(sl_correlations *cs, int64 watermark);
 
+/* The same watermark, without a look at what is due. */
+extern void sl_correlations_now(sl_correlations *cs, int64 watermark);
+
 /*
  * Does it: locks the states, by depth in the chain of correlations and key,
  * brings them up to date and writes them, within the batch's transaction.

@@ -198,10 +198,51 @@ sl_log_row(sl_batch *batch, HeapTuple tuple)
 	sl_record_finish(batch->arena, record);
 }
 
+static int64
+row_id(HeapTuple tuple)
+{
+	bool isnull;
+
+	return DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
+}
+
+static uint64
+row_xid(HeapTuple tuple)
+{
+	bool isnull;
+
+	return U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, XID, &isnull)));
+}
+
+/* It is in logs, so its id tells all. */
+static const char *
+origin_of(sl_batch *batch, HeapTuple tuple)
+{
+	return sl_strf(batch->arena, "{\"source\": \"inbox\", \"id\": %lld}", (long long) row_id(tuple)).p;
+}
+
+/* Is it one that workers crashed at?  Then it is a dead letter. */
+static bool
+was_fatal(sl_batch *batch, HeapTuple tuple)
+{
+	char place[64];
+	sl_error why;
+
+	if (batch->limit > 1)
+		return false;
+	batch->origin = origin_of(batch, tuple);
+	/* sent again, it is another one */
+	snprintf(place, sizeof(place), "inbox/%lld/%llu", (long long) row_id(tuple), (unsigned long long) row_xid(tuple));
+	if (!sl_batch_enter(batch, place, &why))
+		return false;
+	sl_batch_dead(batch, "", 0, batch->origin, &why);
+	return true;
+}
+
 /*
  * Reads a row, unless it is beyond what the batch's memory holds: then the
  * batch ends before it.  One that is too much for an empty batch, or can't be
- * read at all, is set aside: it is in logs, so its id tells all.
+ * read at all, is set aside.
  */
 static bool
 take_row(sl_batch *batch, HeapTuple tuple, bool *full)
@@ -210,6 +251,8 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 	size_t before = batch->records.n;
 	volatile bool taken = true;
 
+	if (was_fatal(batch, tuple))
+		return true;
 	PG_TRY();
 	{
 		sl_log_row(batch, tuple);
@@ -217,29 +260,24 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 	PG_CATCH();
 	{
 		ErrorData *error;
-		int category;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		/* 22: data, 54: limits; anything else is no fault of the row */
-		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		if (!sl_is_data_error(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
 		batch->records.n = before;
 		taken = false;
-		if (category == ERRCODE_PROGRAM_LIMIT_EXCEEDED && before > 0)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED && before > 0)
 			*full = true;
 		else
 		{
-			bool isnull;
-			int64 id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
 			sl_error reason = {0};
 
 			batch->arena->limit = 0;
 			sl_fail(&reason, "", "%s", error->message);
 			reason.sqlstate = sl_str_copy(batch->arena, unpack_sql_state(error->sqlerrcode), 5).p;
-			sl_batch_dead(batch, "", 0, sl_strf(batch->arena, "{\"source\": \"inbox\", \"id\": %lld}", (long long) id).p, &reason);
+			sl_batch_dead(batch, "", 0, origin_of(batch, tuple), &reason);
 			taken = true;
 			*full = true;
 		}
@@ -274,7 +312,6 @@ inbox_take(sl_source *source, sl_batch *batch)
 	inbox *in = (inbox *) source;
 	Datum values[5];
 	Portal portal;
-	bool isnull;
 	bool full = false;
 
 	if (!plan)
@@ -286,6 +323,8 @@ inbox_take(sl_source *source, sl_batch *batch)
 	in->next = in->at;
 	if (in->at.exhausted)
 	{
+		bool isnull;
+
 		sl_execute("SELECT pg_catalog.pg_current_snapshot()", true);
 		in->next.from = in->at.to;
 		in->next.to = keep(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -296,7 +335,7 @@ inbox_take(sl_source *source, sl_batch *batch)
 	values[1] = in->next.to;
 	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(in->next.last_xid));
 	values[3] = Int64GetDatum(in->next.last_id);
-	values[4] = Int64GetDatum(SL_BATCH_RECORDS);
+	values[4] = Int64GetDatum((int64) batch->limit);
 	portal = SPI_cursor_open(NULL, plan, values, NULL, true);
 	while (!full)
 	{
@@ -309,14 +348,15 @@ inbox_take(sl_source *source, sl_batch *batch)
 
 			if (!take_row(batch, tuple, &full))
 				break;
-			in->next.last_xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, XID, &isnull)));
-			in->next.last_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, ID, &isnull));
+			batch->units++;
+			in->next.last_xid = row_xid(tuple);
+			in->next.last_id = row_id(tuple);
 			full = full || batch->bytes >= SL_BATCH_BYTES;
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
-	in->next.exhausted = !full && batch->records.n < SL_BATCH_RECORDS;
+	in->next.exhausted = !full && batch->units < batch->limit;
 	move_watermark(in, batch);
 }
 

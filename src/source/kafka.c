@@ -854,6 +854,45 @@ show_status(kafka *k)
 		sl_worker_status("%s", "");
 }
 
+/* Where a message came from, as a JSON object; taken: records of it that were judged, though it is a dead letter. */
+static const char *
+origin_of(kafka *k, sl_batch *batch, const rd_kafka_message_t *message, size_t taken)
+{
+	rd_kafka_timestamp_type_t type;
+	sl_buf origin;
+
+	sl_buf_init(&origin, batch->arena, 256);
+	sl_buf_puts(&origin, "{\"source\":");
+	sl_buf_json_string(&origin, (sl_str){k->name, strlen(k->name)});
+	sl_buf_puts(&origin, ",\"topic\":");
+	sl_buf_json_string(&origin, (sl_str){k->topic, strlen(k->topic)});
+	sl_buf_printf(&origin, ",\"partition\":%d,\"offset\":%lld,\"timestamp_ms\":%lld", message->partition,
+				  (long long) message->offset, (long long) rd_kafka_message_timestamp(message, &type));
+	if (taken > 0)
+		sl_buf_printf(&origin, ",\"taken\":%zu", taken);
+	sl_buf_putc(&origin, '}');
+	return origin.p;
+}
+
+/* Is it one that workers crashed at?  Then it is a dead letter. */
+static bool
+was_fatal(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
+{
+	char place[300];
+	sl_error why;
+
+	if (batch->limit > 1)
+		return false;
+	batch->origin = origin_of(k, batch, message, 0);
+	batch->payload = message->payload;
+	batch->payload_n = message->len;
+	snprintf(place, sizeof(place), "%s/%d/%lld", k->topic, message->partition, (long long) message->offset);
+	if (!sl_batch_enter(batch, place, &why))
+		return false;
+	sl_batch_dead(batch, message->payload, message->len, batch->origin, &why);
+	return true;
+}
+
 /*
  * The message as records, or as a dead letter.  False when it is beyond what
  * is left of the batch's memory: it begins the next one.
@@ -906,18 +945,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	else
 		sl_records_restore(&batch->records, &before);
 	if (fits)
-	{
-		sl_buf origin;
-
-		sl_buf_init(&origin, batch->arena, 256);
-		sl_buf_puts(&origin, "{\"source\":");
-		sl_buf_json_string(&origin, (sl_str){k->name, strlen(k->name)});
-		sl_buf_puts(&origin, ",\"topic\":");
-		sl_buf_json_string(&origin, (sl_str){k->topic, strlen(k->topic)});
-		sl_buf_printf(&origin, ",\"partition\":%d,\"offset\":%lld,\"timestamp_ms\":%lld}", message->partition,
-					  (long long) message->offset, (long long) rd_kafka_message_timestamp(message, &type));
-		sl_batch_dead(batch, message->payload, message->len, origin.p, &err);
-	}
+		sl_batch_dead(batch, message->payload, message->len, origin_of(k, batch, message, batch->records.n - before.n), &err);
 	return fits;
 }
 
@@ -998,7 +1026,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		k->partitions[i].taken_watermark = k->partitions[i].watermark;
 	}
 	k->used = k->first;
-	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS)
+	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS && batch->units < batch->limit)
 	{
 		rd_kafka_message_t *message = k->messages[k->used];
 		partition *p = find_partition(k, message->partition);
@@ -1016,8 +1044,9 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		{
 			size_t before = batch->records.n;
 
-			if (!decode(k, batch, message))
+			if (!was_fatal(k, batch, message) && !decode(k, batch, message))
 				break;
+			batch->units++;
 			move_watermark(k, p, batch, before);
 			batch->bytes += message->len;
 			p->taken = message->offset + 1;

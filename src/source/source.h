@@ -36,6 +36,11 @@ typedef struct sl_batch
 	sl_dead_letter *dead;
 	size_t n_dead;
 	size_t bytes;
+	size_t limit;		 /* messages, or rows, that poll and take may give */
+	size_t units;		 /* and have given */
+	const char *origin;	 /* where limit is 1: that one's, a JSON object; */
+	const char *payload; /* and its bytes, where it isn't in logs */
+	size_t payload_n;
 	int64 watermark; /* ns: how far the source has come, with this batch or by waiting */
 } sl_batch;
 
@@ -85,6 +90,16 @@ extern sl_source *sl_kafka_open(const char *name);
 	"xid, id, timestamp, observed_timestamp, arrived_at, severity_number, level, message, service, trace_id," \
 	" span_id, request_id, error_code, attributes::text, resource::text"
 extern void sl_log_row(sl_batch *batch, struct HeapTupleData *tuple);
+
+/*
+ * Where limit is 1: the unit that comes next, before it is decoded.  True
+ * when it was the end of two workers: then it is not to be decoded, and *why
+ * says so.
+ */
+extern bool sl_batch_enter(sl_batch *batch, const char *place, sl_error *why);
+
+/* Is an error the fault of data (classes 22 and 54), so that less of them may do? */
+extern bool sl_is_data_error(int sqlstate);
 
 /* Adds a message that can't be decoded; payload must live as long as the batch. */
 extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const sl_error *error);

@@ -1,0 +1,26 @@
+/*
+ * crash.h
+ *	  Which record a worker was at when it crashed.
+ *
+ * A crash of a worker restarts the whole server, and the same record would
+ * crash the next one.  So a handler of the signals that a program's own fault
+ * raises (SIGSEGV, SIGBUS, SIGILL, SIGABRT; kill -9 and the OOM killer don't
+ * count) writes where the worker was to a file of the source's, and lets the
+ * signal do what it does.  Whoever reads the source next goes one record at a
+ * time for a while, so that a second crash names its record; a record that was
+ * named twice is set aside.
+ */
+#ifndef SL_CRASH_H
+#define SL_CRASH_H
+
+/* Opens the source's file and sets the handlers; true where workers crashed a short time ago. */
+extern bool sl_crash_init(const char *source);
+
+/*
+ * Notes where the worker is, for the case that it crashes there ("" between
+ * records, or where it takes many at once).  True when workers crashed there
+ * twice: then the record is not to be touched.
+ */
+extern bool sl_crash_at(const char *place);
+
+#endif /* SL_CRASH_H */
