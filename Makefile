@@ -3,6 +3,7 @@
 #   make              build all three
 #   make install      install them (PG_CONFIG says for which server)
 #   make test         the whole suite, against real servers (installs what only tests need)
+#   make chaos        two hundred faults under load (an hour); test/t/050_chaos.t
 #   make installcheck pg_regress on a server of its own
 #   make deps         install what building needs (Debian)
 #   make stacklens-rule   the command line tool alone, without a server's headers
@@ -24,7 +25,7 @@ MODULE_big = stacklens
 EXTENSION = stacklens
 DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
-	src/stacklens.o src/error.o src/spi.o src/rules.o src/backtest.o src/ingest.o \
+	src/stacklens.o src/error.o src/secret.o src/spi.o src/rules.o src/backtest.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
@@ -47,7 +48,7 @@ $(CORE): private override CFLAGS += -O3
 $(CORE): private override CXXFLAGS += -O3
 
 # Goals that need no server's headers stand before PGXS is asked for.
-STANDALONE = deps format stacklens-rule stacklens-gateway test
+STANDALONE = deps format stacklens-rule stacklens-gateway test chaos
 ifneq ($(filter $(STANDALONE),$(MAKECMDGOALS)),)
 ifeq ($(filter-out $(STANDALONE),$(MAKECMDGOALS)),)
 NO_PGXS = 1
@@ -113,8 +114,11 @@ deps:
 test:
 	test/run
 
+chaos:
+	STACKLENS_FAULTS=$${STACKLENS_FAULTS:-200} test/run chaos
+
 format:
 	find src bgworker gateway test bench \( -name '*.c' -o -name '*.h' -o -name '*.cpp' \) \
 		-not -name fold_table.h -not -path '*/build/*' -not -path '*/.cache/*' | xargs clang-format -i
 
-.PHONY: deps test format
+.PHONY: deps test chaos format

@@ -15,10 +15,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Between looks at partitions, in ms. */
+/* Between looks at partitions to come, and at what is kept no longer, in ms. */
 #define KEEP_ORDER 3600000
+#define FORGET_EVERY 60000
 
 static TimestampTz kept_order_at;
+static TimestampTz forgot_at;
 
 static void
 settle_term(void)
@@ -88,9 +90,37 @@ expire(void)
 	return more;
 }
 
+/* Alerts that nothing was heard of for as long as their rules say. */
+static void
+resolve_quiet(void)
+{
+	int64 watermark = sl_lowest_watermark(NULL);
+	char sql[100];
+
+	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
+		return;
+	snprintf(sql, sizeof(sql), "SELECT stacklens_internal.resolve_quiet_alerts(" INT64_FORMAT ")", watermark);
+	sl_begin();
+	sl_execute(sql, false);
+	sl_commit();
+}
+
+static bool
+has_row(const char *sql)
+{
+	bool result;
+
+	sl_begin();
+	result = sl_execute(sql, false) > 0;
+	sl_commit();
+	return result;
+}
+
 static int
 step(void)
 {
+	bool more = false,
+		 watch;
 	TimestampTz now = GetCurrentTimestamp();
 
 	settle_term();
@@ -100,16 +130,23 @@ step(void)
 	sl_commit();
 	if (kept_order_at == 0 || TimestampDifferenceExceeds(kept_order_at, now, KEEP_ORDER))
 	{
-		sl_begin();
-		sl_execute("SELECT stacklens_internal.make_log_partitions()", false);
-		sl_commit();
+		(void) has_row("SELECT stacklens_internal.make_log_partitions()");
 		kept_order_at = now;
 	}
-	sl_begin();
-	sl_execute("SELECT stacklens_internal.sum_correlation_counts()", false);
-	sl_commit();
-	/* in small steps, so that no lock is held for long */
-	return expire() ? 10 : 60000;
+	if (forgot_at == 0 || TimestampDifferenceExceeds(forgot_at, now, FORGET_EVERY))
+	{
+		(void) has_row("SELECT stacklens_internal.forget_logs()");
+		(void) has_row("SELECT stacklens_internal.sum_correlation_counts()");
+		/* in small steps, so that no lock is held for long */
+		more = has_row("SELECT FROM stacklens_internal.forget_old() f WHERE f") | expire();
+		if (!more)
+			forgot_at = now;
+	}
+	watch = has_row("SELECT FROM stacklens_internal.alerts WHERE status <> 'resolved' AND resolve_after IS NOT NULL LIMIT 1");
+	if (watch)
+		resolve_quiet();
+	return more ? 10 : watch ? 1000
+							 : 5000;
 }
 
 void

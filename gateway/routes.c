@@ -16,6 +16,8 @@ static const route routes[] = {
 	{"GET", "/admin/alerts/{id}", ROUTE_JSON, false, no_query, "SELECT stacklens_internal.gateway_alert($1)"},
 	{"POST", "/admin/alerts/{id}/acknowledge", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_change($1, 'acknowledged', $2)"},
 	{"POST", "/admin/alerts/{id}/resolve", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_change($1, 'resolved', $2)"},
+	{"POST", "/admin/alerts/{id}/assign", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_assign($1, $2)"},
+	{"POST", "/admin/alerts/{id}/comment", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_comment($1, $2)"},
 	{"GET", "/admin/rules", ROUTE_JSON, false, no_query, "SELECT stacklens_internal.gateway_rules()"},
 };
 

@@ -471,11 +471,21 @@ $$;
 -- Beside the one for jsonb, so that a plain literal finds its way.
 CREATE FUNCTION stacklens.ingest(record text) RETURNS bigint LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp RETURN stacklens.ingest(record::jsonb);
-CREATE FUNCTION stacklens.ingest(records jsonb[]) RETURNS bigint[] LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT COALESCE(array_agg(stacklens.ingest(t.r) ORDER BY t.n), '{}') FROM unnest(records) WITH ORDINALITY AS t (r, n);
-END;
+CREATE FUNCTION stacklens.ingest(records jsonb[]) RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	bad text;
+BEGIN
+	IF COALESCE(cardinality(records), 0) = 0 THEN
+		RETURN '{}';
+	END IF;
+	SELECT COALESCE(jsonb_typeof(r), 'null') INTO bad FROM unnest(records) AS r WHERE COALESCE(jsonb_typeof(r), 'null') <> 'object' LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'a record is a JSON object, not %', bad USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	RETURN stacklens_internal.ingest(convert_to(to_jsonb(records)::text, 'UTF8'), 'json');
+END
+$$;
 COMMENT ON FUNCTION stacklens.ingest(jsonb) IS 'Takes in one log record; gives its id';
 COMMENT ON FUNCTION stacklens.ingest(text) IS 'Takes in one log record, given as the text of a JSON object; gives its id';
 COMMENT ON FUNCTION stacklens.ingest(jsonb[]) IS 'Takes in log records, all or none; gives their ids';
@@ -668,6 +678,51 @@ CREATE TABLE stacklens_internal.positions (
 
 CREATE FUNCTION stacklens_internal.check_kafka_option(name text, value text) RETURNS void
 	AS 'MODULE_PATHNAME', 'stacklens_check_kafka_option' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.kafka_options() RETURNS SETOF text
+	AS 'MODULE_PATHNAME', 'stacklens_kafka_options' LANGUAGE C STRICT;
+COMMENT ON FUNCTION stacklens_internal.kafka_options IS 'All options that the librdkafka in use has and that a source may have';
+
+-- What a source's settings may be, whoever makes or changes them.
+CREATE FUNCTION stacklens_internal.check_source(source stacklens_internal.sources) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	o record;
+BEGIN
+	IF source.name IS NULL OR source.brokers IS NULL OR source.topic IS NULL OR source.group_id IS NULL OR source.format IS NULL
+		OR source.options IS NULL OR source.start IS NULL
+		OR '' IN (trim(source.name), trim(source.brokers), trim(source.topic), trim(source.group_id)) THEN
+		RAISE EXCEPTION 'a Kafka source needs a name, brokers, a topic and a group_id' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: SELECT stacklens.create_kafka_source(''orders'', ''localhost:9092'', ''otel-logs'');';
+	END IF;
+	IF source.name = 'inbox' OR octet_length(source.name) > 63 THEN
+		RAISE EXCEPTION 'a source can''t be named "%"', source.name USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A name has at most 63 bytes, and "inbox" is the table stacklens.logs.';
+	END IF;
+	IF source.format NOT IN ('auto', 'otlp_proto', 'otlp_json', 'json', 'text') THEN
+		RAISE EXCEPTION 'unknown log format "%"', source.format USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'It is one of auto, otlp_proto, otlp_json, json, text.';
+	END IF;
+	IF source.start NOT IN ('earliest', 'latest') THEN
+		RAISE EXCEPTION 'a source can''t start at "%"', source.start USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'It starts at earliest or latest.';
+	END IF;
+	IF source.brokers ~ '@' THEN
+		RAISE EXCEPTION 'brokers must not hold a password' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Brokers are a list like host1:9092,host2:9092.';
+	END IF;
+	IF jsonb_typeof(source.options) <> 'object' THEN
+		RAISE EXCEPTION 'options are a JSON object, not %', jsonb_typeof(source.options) USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: {"session.timeout.ms": 10000}.';
+	END IF;
+	FOR o IN SELECT * FROM jsonb_each(source.options) LOOP
+		IF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
+			RAISE EXCEPTION 'value of option "%" is %', o.key, jsonb_typeof(o.value) USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'An option takes a text, a number or a boolean.';
+		END IF;
+		PERFORM stacklens_internal.check_kafka_option(o.key, o.value #>> '{}');
+	END LOOP;
+END
+$$;
 
 CREATE FUNCTION stacklens.create_kafka_source(name text, brokers text, topic text,
 	group_id text DEFAULT 'stacklens-consumer', format text DEFAULT 'auto', options jsonb DEFAULT '{}',
@@ -675,41 +730,17 @@ CREATE FUNCTION stacklens.create_kafka_source(name text, brokers text, topic tex
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	o record;
+	source stacklens_internal.sources;
 BEGIN
 	PERFORM stacklens_internal.require_workers('a Kafka source');
-	IF name IS NULL OR brokers IS NULL OR topic IS NULL OR group_id IS NULL OR format IS NULL OR options IS NULL OR start IS NULL
-		OR '' IN (trim(name), trim(brokers), trim(topic), trim(group_id)) THEN
-		RAISE EXCEPTION 'a Kafka source needs a name, brokers, a topic and a group_id' USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'For example: SELECT stacklens.create_kafka_source(''orders'', ''localhost:9092'', ''otel-logs'');';
-	END IF;
-	IF name = 'inbox' OR octet_length(name) > 63 THEN
-		RAISE EXCEPTION 'a source can''t be named "%"', name USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'A name has at most 63 bytes, and "inbox" is the table stacklens.logs.';
-	END IF;
-	IF format NOT IN ('auto', 'otlp_proto', 'otlp_json', 'json', 'text') THEN
-		RAISE EXCEPTION 'unknown log format "%"', format USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'It is one of auto, otlp_proto, otlp_json, json, text.';
-	END IF;
-	IF start NOT IN ('earliest', 'latest') THEN
-		RAISE EXCEPTION 'a source can''t start at "%"', start USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'It starts at earliest or latest.';
-	END IF;
-	IF brokers ~ '@' THEN
-		RAISE EXCEPTION 'brokers must not hold a password' USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'Brokers are a list like host1:9092,host2:9092.';
-	END IF;
-	IF jsonb_typeof(options) <> 'object' THEN
-		RAISE EXCEPTION 'options are a JSON object, not %', jsonb_typeof(options) USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'For example: {"session.timeout.ms": 10000}.';
-	END IF;
-	FOR o IN SELECT * FROM jsonb_each(options) LOOP
-		IF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
-			RAISE EXCEPTION 'value of option "%" is %', o.key, jsonb_typeof(o.value) USING ERRCODE = 'invalid_parameter_value',
-				HINT = 'An option takes a text, a number or a boolean.';
-		END IF;
-		PERFORM stacklens_internal.check_kafka_option(o.key, o.value #>> '{}');
-	END LOOP;
+	source.name := name;
+	source.brokers := brokers;
+	source.topic := topic;
+	source.group_id := group_id;
+	source.format := format;
+	source.options := options;
+	source.start := start;
+	PERFORM stacklens_internal.check_source(source);
 	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, incarnation)
 	VALUES (name, brokers, topic, group_id, format, options, start, stacklens_internal.incarnation())
 	ON CONFLICT DO NOTHING;
@@ -750,6 +781,32 @@ BEGIN
 	RETURN name;
 END
 $$;
+CREATE FUNCTION stacklens.alter_source(name text, brokers text DEFAULT NULL, topic text DEFAULT NULL, group_id text DEFAULT NULL,
+	format text DEFAULT NULL, options jsonb DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	source stacklens_internal.sources;
+BEGIN
+	SELECT * INTO source FROM stacklens_internal.sources s WHERE s.name = name FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'source "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.sources; lists them.';
+	END IF;
+	source.brokers := COALESCE(brokers, source.brokers);
+	source.topic := COALESCE(topic, source.topic);
+	source.group_id := COALESCE(group_id, source.group_id);
+	source.format := COALESCE(format, source.format);
+	source.options := COALESCE(options, source.options);
+	PERFORM stacklens_internal.check_source(source);
+	UPDATE stacklens_internal.sources s SET brokers = source.brokers, topic = source.topic, group_id = source.group_id,
+		format = source.format, options = source.options, version = s.version + 1
+	WHERE s.name = name;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+COMMENT ON FUNCTION stacklens.alter_source IS 'Changes what is given of a source; its evaluators start anew with it, where they were; gives its name';
 COMMENT ON FUNCTION stacklens.pause_source IS 'Has a source''s worker leave its consumer group; positions stay; gives its name';
 COMMENT ON FUNCTION stacklens.resume_source IS 'Lets a paused source go on where it was; gives its name';
 COMMENT ON FUNCTION stacklens.drop_source IS 'Removes a source and its positions; alerts stay; gives its name';
@@ -873,11 +930,14 @@ CREATE TABLE stacklens_internal.alerts (
 	resolved_by text,
 	resolved_at timestamptz,
 	note text,
-	previous_id uuid
+	previous_id uuid,
+	resolve_after interval		-- without a match, in event time
 );
 CREATE UNIQUE INDEX alerts_open ON stacklens_internal.alerts (fingerprint) WHERE status <> 'resolved';
 CREATE INDEX alerts_fingerprint ON stacklens_internal.alerts (fingerprint, created_at);
 CREATE INDEX alerts_created ON stacklens_internal.alerts (created_at);
+CREATE INDEX alerts_resolved ON stacklens_internal.alerts (resolved_at) WHERE status = 'resolved';
+CREATE INDEX alerts_to_resolve ON stacklens_internal.alerts (id) WHERE status <> 'resolved' AND resolve_after IS NOT NULL;
 CREATE TABLE stacklens_internal.alert_tallies (
 	alert_id uuid PRIMARY KEY,
 	count bigint NOT NULL,
@@ -891,6 +951,14 @@ CREATE TABLE stacklens.alert_samples (
 );
 CREATE INDEX alert_samples_alert ON stacklens.alert_samples (alert_id);
 COMMENT ON TABLE stacklens.alert_samples IS 'The first records of each alert, at most ten';
+CREATE TABLE stacklens.alert_comments (
+	alert_id uuid NOT NULL,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	author text NOT NULL,
+	comment text NOT NULL
+);
+CREATE INDEX alert_comments_alert ON stacklens.alert_comments (alert_id);
+COMMENT ON TABLE stacklens.alert_comments IS 'What people said of alerts';
 
 CREATE VIEW stacklens.alerts AS
 	SELECT a.id, a.issue_code, a.severity, a.message, a.created_at, a.status, t.count, t.first_seen, t.last_seen,
@@ -919,23 +987,58 @@ CREATE TABLE stacklens_internal.feed_state (epoch text NOT NULL, seq bigint NOT 
 INSERT INTO stacklens_internal.feed_state VALUES ('', 0);
 COMMENT ON TABLE stacklens.alert_feed IS 'Every change of an alert, numbered without holes in the order of their commits';
 
+-- Values are the sender's to choose: a rule opens so many alerts in a minute, and what would
+-- open further ones is counted by one alert more.  About: evaluators don't wait for each other.
+CREATE FUNCTION stacklens_internal.cap_new_alerts(matches jsonb) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	most bigint := current_setting('stacklens.max_new_alerts')::bigint;
+	since timestamptz := clock_timestamp() - interval '1 minute';
+	recent bigint;
+	result jsonb;
+BEGIN
+	SELECT count(*) INTO recent FROM (SELECT FROM stacklens_internal.alerts a WHERE a.created_at > since LIMIT most) a;
+	IF recent + jsonb_array_length(matches) <= most THEN
+		RETURN matches;
+	END IF;
+	WITH m AS MATERIALIZED (
+		SELECT e.value AS match, r.* FROM jsonb_array_elements(matches) e, jsonb_to_record(e.value)
+			AS r (fingerprint text, nth bigint, rule_id uuid, rule text, n bigint, first_seen timestamptz, last_seen timestamptz)
+	), fresh AS (
+		SELECT m.*, row_number() OVER (PARTITION BY m.rule_id ORDER BY m.nth)
+			+ (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.created_at > since AND a.rule_id = m.rule_id) AS place
+		FROM m WHERE NOT EXISTS (SELECT FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved')
+	), many AS (
+		SELECT f.rule_id, jsonb_agg(f.fingerprint) AS fingerprints, (array_agg(f.match ORDER BY f.nth))[1] || jsonb_build_object(
+			'fingerprint', md5('too many alerts of ' || f.rule_id), 'n', sum(f.n), 'first_seen', min(f.first_seen), 'last_seen', max(f.last_seen),
+			'message', format('Rule %s opened %s alerts within a minute; what would open more is counted here', f.rule, most),
+			'group_values', '{}'::jsonb, 'samples', '[]'::jsonb) AS match
+		FROM fresh f WHERE f.place > most GROUP BY f.rule_id, f.rule
+	)
+	SELECT jsonb_agg(t.match) INTO result FROM (
+		SELECT m.match FROM m WHERE NOT EXISTS (SELECT FROM many o WHERE o.rule_id = m.rule_id AND o.fingerprints ? m.fingerprint)
+		UNION ALL SELECT o.match - 'service' FROM many o) t;
+	RETURN result;
+END
+$$;
+
 -- One row of matches: {fingerprint, nth (its place in the batch), rule_id, rule, issue_code, severity,
--- message, service, labels, group_values, n, first_seen, last_seen, samples}.
+-- message, service, labels, group_values, resolve_after, n, first_seen, last_seen, samples}.
 -- Open alerts are read by MVCC and only tallies are locked, in the order of
 -- their ids.  An alert that somebody opens or resolves in between is met by
 -- trying again.
 CREATE FUNCTION stacklens_internal.raise_alerts(matches jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	rest jsonb := matches;
+	rest jsonb := stacklens_internal.cap_new_alerts(matches);
 BEGIN
 	FOR attempt IN 1 .. 10 LOOP
 		INSERT INTO stacklens_internal.alerts (fingerprint, rule_id, rule, issue_code, severity, message, service, labels,
-			group_values, previous_id)
-		SELECT m.fingerprint, m.rule_id, m.rule, m.issue_code, m.severity, m.message, m.service, m.labels, m.group_values,
+			group_values, resolve_after, previous_id)
+		SELECT m.fingerprint, m.rule_id, m.rule, m.issue_code, m.severity, m.message, m.service, m.labels, m.group_values, m.resolve_after,
 			(SELECT a.id FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint ORDER BY a.created_at DESC LIMIT 1)
 		FROM jsonb_to_recordset(rest) AS m (fingerprint text, rule_id uuid, rule text, issue_code text, severity text,
-			message text, service text, labels jsonb, group_values jsonb)
+			message text, service text, labels jsonb, group_values jsonb, resolve_after interval)
 		WHERE NOT EXISTS (SELECT FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved')
 		ORDER BY m.fingerprint
 		ON CONFLICT (fingerprint) WHERE status <> 'resolved' DO NOTHING;
@@ -1034,6 +1137,162 @@ CREATE FUNCTION stacklens.acknowledge_alert(id uuid, note text DEFAULT NULL) RET
 	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'acknowledged', note);
 CREATE FUNCTION stacklens.resolve_alert(id uuid, note text DEFAULT NULL) RETURNS text LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'resolved', note);
+CREATE FUNCTION stacklens_internal.note_change(id uuid, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, change);
+	PERFORM stacklens_internal.wake('notifier');
+END
+$$;
+CREATE FUNCTION stacklens.assign_alert(id uuid, assignee text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	old text;
+BEGIN
+	IF octet_length(assignee) > 200 THEN
+		RAISE EXCEPTION 'an assignee has at most 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	SELECT COALESCE(a.assignee, '') INTO old FROM stacklens_internal.alerts a WHERE a.id = id FOR NO KEY UPDATE;
+	IF old IS NULL THEN
+		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
+			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+	END IF;
+	IF old <> COALESCE(assignee, '') THEN
+		UPDATE stacklens_internal.alerts a SET assignee = NULLIF(assign_alert.assignee, '') WHERE a.id = id;
+		PERFORM stacklens_internal.note_change(id, 'assigned');
+	END IF;
+	RETURN NULLIF(assignee, '');
+END
+$$;
+CREATE FUNCTION stacklens.comment_alert(id uuid, comment text) RETURNS timestamptz LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	result timestamptz;
+BEGIN
+	IF comment IS NULL OR trim(comment) = '' OR octet_length(comment) > 10000 THEN
+		RAISE EXCEPTION 'a comment is text of at most 10,000 bytes, and not empty' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	PERFORM FROM stacklens_internal.alerts a WHERE a.id = id;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
+			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+	END IF;
+	INSERT INTO stacklens.alert_comments (alert_id, author, comment) VALUES (id, stacklens_internal.actor(), comment)
+	RETURNING at INTO result;
+	PERFORM stacklens_internal.note_change(id, 'commented');
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION stacklens.assign_alert IS 'Says who looks after an alert (NULL: nobody); gives the name';
+COMMENT ON FUNCTION stacklens.comment_alert IS 'Adds a comment to an alert; gives its time';
+
+-- Alerts whose rules say so, and that had no match for that long, now that all sources have come
+-- to a watermark (ns).  One that an operator holds is looked at again.
+CREATE FUNCTION stacklens_internal.resolve_quiet_alerts(watermark bigint) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n bigint;
+BEGIN
+	WITH quiet AS (
+		SELECT a.id FROM stacklens_internal.alerts a JOIN stacklens_internal.alert_tallies t ON t.alert_id = a.id
+		WHERE a.status <> 'resolved' AND a.resolve_after IS NOT NULL
+			AND t.last_seen + a.resolve_after <= to_timestamp(watermark / 1000000000.0)
+		LIMIT 1000 FOR NO KEY UPDATE OF a SKIP LOCKED
+	), done AS (
+		UPDATE stacklens_internal.alerts a SET status = 'resolved', resolved_by = 'stacklens', resolved_at = clock_timestamp()
+		FROM quiet q WHERE a.id = q.id RETURNING a.id
+	)
+	INSERT INTO stacklens_internal.changes (alert_id, change) SELECT d.id, 'resolved' FROM done d;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	IF n > 0 THEN
+		PERFORM stacklens_internal.wake('notifier');
+	END IF;
+	RETURN n;
+END
+$$;
+
+-- Retention ------------------------------------------------------------------
+
+-- A setting that is a time, in minutes; NULL: kept for ever.
+CREATE FUNCTION stacklens_internal.retention(setting text) RETURNS interval LANGUAGE sql STABLE
+	RETURN (SELECT NULLIF(s.setting::int, 0) * interval '1 minute' FROM pg_settings s WHERE s.name = retention.setting);
+
+-- Deletes a part of what is kept no longer; gives whether there is more.
+CREATE FUNCTION stacklens_internal.forget_old() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	alerts bigint;
+	changes bigint;
+BEGIN
+	WITH old AS (
+		SELECT a.id FROM stacklens_internal.alerts a
+		WHERE a.status = 'resolved' AND a.resolved_at < now() - stacklens_internal.retention('stacklens.alert_retention')
+		LIMIT 5000 FOR UPDATE SKIP LOCKED
+	), gone AS (
+		DELETE FROM stacklens_internal.alerts a USING old o WHERE a.id = o.id RETURNING a.id
+	), tallies AS (
+		DELETE FROM stacklens_internal.alert_tallies t USING gone g WHERE t.alert_id = g.id
+	), samples AS (
+		DELETE FROM stacklens.alert_samples s USING gone g WHERE s.alert_id = g.id
+	), comments AS (
+		DELETE FROM stacklens.alert_comments c USING gone g WHERE c.alert_id = g.id
+	)
+	SELECT count(*) INTO alerts FROM gone;
+	-- in order of seq, so that what is left has no holes
+	WITH old AS (
+		SELECT f.epoch, f.seq FROM (SELECT * FROM stacklens.alert_feed ORDER BY epoch, seq LIMIT 10000) f
+		WHERE f.at < now() - stacklens_internal.retention('stacklens.feed_retention')
+	)
+	DELETE FROM stacklens.alert_feed f USING old o WHERE f.epoch = o.epoch AND f.seq = o.seq;
+	GET DIAGNOSTICS changes = ROW_COUNT;
+	RETURN alerts = 5000 OR changes = 10000;
+END
+$$;
+
+-- Days of logs that are kept no longer, by age or by the size of all.  A day is emptied first, which
+-- needs nobody but its readers to be away, and is dropped when the parent can be had at once: writers
+-- are never kept waiting.  What wasn't judged yet is a gap.
+CREATE FUNCTION stacklens_internal.forget_logs() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+	keep interval := stacklens_internal.retention('stacklens.log_retention');
+	most bigint := current_setting('stacklens.log_retention_size')::bigint * 1048576;
+	total bigint := 0;
+	day record;
+	gap record;
+BEGIN
+	-- the newest first: those beyond the size are the oldest
+	FOR day IN
+		SELECT c.oid::regclass AS partition, to_date(substr(c.relname, 6), 'YYYY_MM_DD') AS date, pg_total_relation_size(c.oid) AS size
+		FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+		WHERE i.inhparent = 'stacklens.logs'::regclass AND c.relname ~ '^logs_\d{4}_\d\d_\d\d$' ORDER BY 2 DESC
+	LOOP
+		total := total + day.size;
+		CONTINUE WHEN day.date >= current_date OR NOT COALESCE(day.date + 1 <= now() - keep OR (most > 0 AND total > most), false);
+		BEGIN
+			EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', day.partition);
+			EXECUTE format('SELECT min(l.id) AS first, max(l.id) AS last FROM %s l WHERE l.xid >= stacklens_internal.inbox_place()',
+				day.partition) INTO gap;
+			IF gap.first IS NOT NULL THEN
+				INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)
+				VALUES ('inbox', 'logs', 0, gap.first, gap.last + 1, 'deleted by log retention before it was judged');
+			END IF;
+			EXECUTE format('TRUNCATE %s', day.partition);
+		EXCEPTION WHEN lock_not_available THEN
+			CONTINUE;			-- somebody reads it: in the next round
+		END;
+		BEGIN
+			LOCK TABLE stacklens.logs IN ACCESS EXCLUSIVE MODE NOWAIT;
+			EXECUTE format('ALTER EXTENSION stacklens DROP TABLE %s', day.partition);
+			EXECUTE format('DROP TABLE %s', day.partition);
+		EXCEPTION WHEN lock_not_available THEN
+			CONTINUE;			-- empty, it harms nobody
+		END;
+	END LOOP;
+END
+$$;
+
 COMMENT ON FUNCTION stacklens.acknowledge_alert IS 'Says that somebody looks after an alert; gives its new status';
 COMMENT ON FUNCTION stacklens.resolve_alert IS 'Closes an alert: the next match opens a new one; gives its new status';
 
@@ -1050,18 +1309,21 @@ CREATE VIEW stacklens.stat_workers AS
 	FROM stacklens_internal.workers() w;
 COMMENT ON VIEW stacklens.stat_workers IS 'The background workers: state, what they wait for, and the last error of each';
 
+-- Transactions below it are judged: as the evaluator says, which the table follows within a second.
+CREATE FUNCTION stacklens_internal.inbox_place() RETURNS xid8 LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT COALESCE(
+		(SELECT w.place::text::xid8 FROM stacklens_internal.workers() w
+			WHERE w.kind = 'evaluator' AND w.source = 'inbox' AND w.pid IS NOT NULL),
+		(SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END FROM stacklens_internal.inbox_position p));
+END;
 CREATE FUNCTION stacklens_internal.inbox_lag() RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	place xid8;
+	place xid8 := stacklens_internal.inbox_place();
 	result bigint;
 BEGIN
-	SELECT w.place::text::xid8 INTO place FROM stacklens_internal.workers() w
-	WHERE w.kind = 'evaluator' AND w.source = 'inbox' AND w.pid IS NOT NULL;
-	IF place IS NULL THEN
-		SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END INTO place
-		FROM stacklens_internal.inbox_position p;
-	END IF;
 	-- enough to tell ok from warning and critical
 	SELECT count(*) INTO result FROM (SELECT FROM stacklens.logs l WHERE l.xid >= place LIMIT 100000) t;
 	RETURN result;
@@ -1255,7 +1517,9 @@ DECLARE
 	result jsonb;
 BEGIN
 	SELECT to_jsonb(a) || jsonb_build_object('samples', (SELECT COALESCE(jsonb_agg(jsonb_build_object('at', s.at, 'record', s.record)
-		ORDER BY s.at), '[]') FROM stacklens.alert_samples s WHERE s.alert_id = a.id))
+		ORDER BY s.at), '[]') FROM stacklens.alert_samples s WHERE s.alert_id = a.id),
+		'comments', (SELECT COALESCE(jsonb_agg(jsonb_build_object('at', c.at, 'author', c.author, 'comment', c.comment) ORDER BY c.at), '[]')
+			FROM stacklens.alert_comments c WHERE c.alert_id = a.id))
 	INTO result FROM stacklens.alerts a WHERE a.id = wanted;
 	IF result IS NULL THEN
 		RAISE EXCEPTION 'alert % does not exist', wanted USING ERRCODE = 'no_data_found';
@@ -1272,6 +1536,32 @@ BEGIN
 		RAISE EXCEPTION 'the body is not {"note": "text"}' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	PERFORM stacklens_internal.change_alert(wanted, new_status, NULLIF(request ->> 'note', ''));
+	RETURN stacklens_internal.gateway_alert(wanted);
+END
+$$;
+-- {"name": "text"}: the one value that a request's body holds.
+CREATE FUNCTION stacklens_internal.gateway_value(body bytea, name text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	request jsonb := CASE WHEN length(body) = 0 THEN '{}' ELSE convert_from(body, 'UTF8')::jsonb END;
+BEGIN
+	IF jsonb_typeof(request) <> 'object' OR COALESCE(jsonb_typeof(request -> name), '') NOT IN ('string', 'null') THEN
+		RAISE EXCEPTION 'the body is not {"%": "text"}', name USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	RETURN request ->> name;
+END
+$$;
+CREATE FUNCTION stacklens_internal.gateway_assign(wanted uuid, body bytea) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM stacklens.assign_alert(wanted, stacklens_internal.gateway_value(body, 'assignee'));
+	RETURN stacklens_internal.gateway_alert(wanted);
+END
+$$;
+CREATE FUNCTION stacklens_internal.gateway_comment(wanted uuid, body bytea) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM stacklens.comment_alert(wanted, stacklens_internal.gateway_value(body, 'comment'));
 	RETURN stacklens_internal.gateway_alert(wanted);
 END
 $$;
@@ -1312,7 +1602,7 @@ BEGIN
 	GRANT stacklens_reader TO stacklens_operator;
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
-		stacklens.alert_samples, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
+		stacklens.alert_samples, stacklens.alert_comments, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
 		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules, stacklens.stat_correlations,
 		stacklens.stat_progress_backtest TO stacklens_reader;
 	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
@@ -1322,10 +1612,12 @@ BEGIN
 	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
 		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),
 		stacklens.backtest_rule(text, timestamptz, timestamptz), stacklens.backtest_rule(jsonb, timestamptz, timestamptz) TO stacklens_reader;
-	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text) TO stacklens_operator;
+	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text),
+		stacklens.assign_alert(uuid, text), stacklens.comment_alert(uuid, text) TO stacklens_operator;
 	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
 		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text), stacklens.pause_source(text),
+		stacklens.alter_source(text, text, text, text, text, jsonb),
 		stacklens.redrive(bigint[]), stacklens.redrive(jsonb), stacklens.discard(bigint[]), stacklens.discard(jsonb),
 		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
 	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
@@ -1352,6 +1644,7 @@ SELECT pg_extension_config_dump('stacklens_internal.gaps_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.alerts', '');
 SELECT pg_extension_config_dump('stacklens_internal.alert_tallies', '');
 SELECT pg_extension_config_dump('stacklens.alert_samples', '');
+SELECT pg_extension_config_dump('stacklens.alert_comments', '');
 SELECT pg_extension_config_dump('stacklens.dead_letters', '');
 SELECT pg_extension_config_dump('stacklens.dead_letters_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.changes_id_seq', '');

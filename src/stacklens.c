@@ -18,6 +18,20 @@ char *sl_database;
 int sl_work_mem = 65536;
 int sl_max_groups = 1000000;
 int sl_workers = 1;
+
+/* Read by SQL. */
+static int max_new_alerts;
+static int log_retention_size;
+static struct
+{
+	const char *name;
+	const char *what;
+	int minutes;
+} retentions[] = {
+	{"stacklens.log_retention", "How long stacklens.logs keeps records.", 7 * 24 * 60},
+	{"stacklens.alert_retention", "How long resolved alerts are kept.", 90 * 24 * 60},
+	{"stacklens.feed_retention", "How long changes are kept in stacklens.alert_feed.", 24 * 60},
+};
 int sl_debug = SL_DEBUG_OFF;
 
 static const struct config_enum_entry debug_options[] = {
@@ -49,6 +63,24 @@ settings_init(void)
 							"Groups that one correlation may keep; records of further ones don't count in it.",
 							NULL, &sl_max_groups, 1000000, 1, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("stacklens.secret_env",
+							   "Environment variables that secrets may come from; * at the end stands for the rest of a name.",
+							   NULL, &sl_secret_env, "JIRA_TOKEN, STACKLENS_SECRET_*", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("stacklens.secrets_directory",
+							   "Folder of files that hold secrets.",
+							   NULL, &sl_secrets_directory, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("stacklens.max_new_alerts",
+							"Alerts that one rule may open in a minute; one more counts what would open others.",
+							NULL, &max_new_alerts, 10000, 1, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	for (int i = 0; i < lengthof(retentions); i++)
+		DefineCustomIntVariable(retentions[i].name, retentions[i].what, "0 keeps them for ever.",
+								&retentions[i].minutes, retentions[i].minutes, 0, INT_MAX,
+								PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("stacklens.log_retention_size",
+							"Size of stacklens.logs above which its oldest days are deleted.",
+							"0: no size is too large.  Today's logs are kept.", &log_retention_size, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomEnumVariable("stacklens.debug",
 							 "Says in the server's log why records match rules, or don't.",
 							 "\"match\" logs each match, \"all\" also the records that match no rule.",

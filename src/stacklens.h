@@ -18,6 +18,16 @@ extern char *sl_database; /* NULL unless preloaded */
 extern int sl_work_mem;
 extern int sl_max_groups; /* of one correlation */
 extern int sl_workers;	  /* evaluators of each Kafka source */
+
+/*
+ * Secrets (secret.c): "env:NAME" or "file:NAME".  False, or NULL, with the
+ * error set, where a reference is none, or leads to nothing; the error never
+ * holds the secret.
+ */
+extern char *sl_secret_env;
+extern char *sl_secrets_directory;
+extern bool sl_secret_check(const char *reference, sl_error *err);
+extern char *sl_secret_resolve(const char *reference, sl_error *err);
 extern int sl_debug;
 
 enum

@@ -269,6 +269,8 @@ put_group(const sl_matches *m, const group *g, sl_buf *out)
 	sl_buf_json_string(out, r->issue_code);
 	sl_buf_puts(out, ",\"message\":");
 	sl_buf_json_string(out, cut(out->arena, message, MESSAGE_MAX));
+	if (r->resolve_after)
+		sl_buf_printf(out, ",\"resolve_after\":\"%.3f s\"", (double) r->resolve_after / 1e9);
 	if (first && first->text[SL_SERVICE].p)
 	{
 		sl_buf_puts(out, ",\"service\":");

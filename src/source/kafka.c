@@ -126,7 +126,10 @@ typedef struct kafka
 	intptr_t rebalances; /* how many there were; questions carry it */
 	bool changed;		 /* partitions moved since they were stored */
 	int64 idle_at;		 /* when an empty batch was given last */
-	char trouble[400];	 /* what librdkafka last complained of */
+	char trouble[500];	 /* what librdkafka last complained of */
+	bool trouble_vague;	 /* only that there is no connection */
+	bool scram;			 /* logs in by it */
+	bool no_topic;		 /* there is none of this name; told once, until there is */
 } kafka;
 
 static void
@@ -166,12 +169,55 @@ complain(kafka *k, const char *format, ...)
 	vsnprintf(k->trouble, sizeof(k->trouble), format, args);
 	va_end(args);
 	k->trouble_at = sl_now_ms();
+	k->trouble_vague = false;
+}
+
+/* What to do about an error of librdkafka's own. */
+static const char *
+advice_of(int err)
+{
+	switch (err)
+	{
+		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+			return "the broker refuses the login: check sasl.mechanism, sasl.username and what sasl.password refers to";
+		case RD_KAFKA_RESP_ERR__SSL:
+			return "no TLS with the broker: check security.protocol, ssl.ca.pem and the broker's name";
+		case RD_KAFKA_RESP_ERR__RESOLVE:
+			return "the broker's name leads nowhere: check brokers";
+		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT:
+			return "no broker can be reached: check brokers, the network, and that the port speaks security.protocol";
+		default:
+			return NULL;
+	}
+}
+
+/* Why a connection ended says more than that it did. */
+static bool
+is_vague(int err)
+{
+	return err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || err == RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
 static void
 error_cb(rd_kafka_t *client, int err, const char *reason, void *arg)
 {
-	complain(arg, "%s: %s", rd_kafka_err2name(err), reason);
+	kafka *k = arg;
+	const char *advice = advice_of(err);
+
+	if (is_vague(err) && k->trouble[0] && !k->trouble_vague && sl_now_ms() - k->trouble_at < TROUBLE_LASTS)
+		return;
+	/* it sends a wrong nonce, which brokers up to 3.9 pass over */
+	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION && k->scram && rd_kafka_version() < 0x020601ff)
+		advice = "the broker refuses the login: librdkafka before 2.6.1 can't log in by SCRAM to Kafka 4 and later, take SASL/PLAIN over TLS;"
+				 " with older brokers check sasl.username and what sasl.password refers to";
+	if (advice)
+		complain(k, "%s (%s: %s)", advice, rd_kafka_err2name(err), reason);
+	else
+		complain(k, "%s: %s", rd_kafka_err2name(err), reason);
+	k->trouble_vague = is_vague(err);
 }
 
 static void
@@ -536,6 +582,7 @@ assign_partitions(kafka *k)
 	if (err)
 		ereport(ERROR, (errcode(ERRCODE_FDW_ERROR), errmsg("could not assign partitions of topic \"%s\": %s", k->topic, rd_kafka_err2str(err))));
 	k->stage = READING;
+	k->no_topic = false;
 	k->trouble[0] = '\0';
 }
 
@@ -846,7 +893,9 @@ show_status(kafka *k)
 	/* librdkafka repeats its complaints while there is reason to */
 	if (k->stage == READING && k->trouble[0] && sl_now_ms() - k->trouble_at > TROUBLE_LASTS)
 		k->trouble[0] = '\0';
-	if (k->trouble[0])
+	if (k->no_topic)
+		sl_worker_status("topic \"%s\" is not there: make it, or check its name", k->topic);
+	else if (k->trouble[0])
 		sl_worker_status("%s", k->trouble);
 	else if (k->stage != READING)
 		sl_worker_status("%s", words[k->stage]);
@@ -993,6 +1042,15 @@ move_watermark(kafka *k, partition *p, sl_batch *batch, size_t from)
 	}
 }
 
+/* Messages that aren't one, and say something of the topic. */
+static void
+note_errors(kafka *k)
+{
+	for (size_t i = 0; i < k->n_messages; i++)
+		if (k->messages[i]->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+			k->no_topic = true;
+}
+
 static void
 fetch(kafka *k)
 {
@@ -1003,6 +1061,7 @@ fetch(kafka *k)
 	n = rd_kafka_consume_batch_queue(k->queue, 0, k->messages, SL_BATCH_RECORDS);
 	k->n_messages = n > 0 ? (size_t) n : 0;
 	k->first = k->used = 0;
+	note_errors(k);
 }
 
 static bool
@@ -1207,7 +1266,8 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 		/* checked when it was stored, and again: a table can be restored from anywhere */
 		if (!sl_kafka_option_allowed(option))
 			ereport(FATAL, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("option \"%s\" of a Kafka source is not allowed", option)));
-		set_option(conf, option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+		k->scram = k->scram || (strncmp(option, "sasl.mechanism", 14) == 0 && strncmp(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), "SCRAM", 5) == 0);
+		set_option(conf, option, sl_kafka_option_value(option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
 	}
 	sl_commit();
 	MemoryContextSwitchTo(context);

@@ -6,11 +6,15 @@
  * or read files of the server's (plugin.library.paths, ssl.engine.location,
  * sasl.kerberos.kinit.cmd, every *.location), others belong to us
  * (group.id, enable.auto.commit, isolation.level), and new ones come with
- * each version.  Those for TLS and SASL need secrets and are not here yet.
+ * each version.  Passwords and keys are secrets (secret.c): a table holds
+ * only where they are.
  */
 #include "source/source.h"
 
+#include "bgworker/worker.h"
+
 #include "fmgr.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -18,6 +22,7 @@
 #include <librdkafka/rdkafka.h>
 
 PG_FUNCTION_INFO_V1(stacklens_check_kafka_option);
+PG_FUNCTION_INFO_V1(stacklens_kafka_options);
 
 static const char *const allowed[] = {
 	"broker.address.family",
@@ -42,17 +47,74 @@ static const char *const allowed[] = {
 	"session.timeout.ms",
 	"socket.connection.setup.timeout.ms",
 	"socket.keepalive.enable",
+	"sasl.mechanism",
+	"sasl.mechanisms",
+	"sasl.username",
+	"security.protocol",
 	"socket.timeout.ms",
+	"ssl.ca.pem",
+	"ssl.certificate.pem",
+	"ssl.endpoint.identification.algorithm",
 	"topic.metadata.refresh.interval.ms",
 };
+
+/* These hold a reference to a secret, never it. */
+static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.key.pem"};
+
+static bool
+is_one_of(const char *name, const char *const *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(name, list[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_secret(const char *name)
+{
+	return is_one_of(name, secrets, lengthof(secrets));
+}
 
 bool
 sl_kafka_option_allowed(const char *name)
 {
-	for (int i = 0; i < lengthof(allowed); i++)
-		if (strcmp(name, allowed[i]) == 0)
-			return true;
-	return false;
+	return is_one_of(name, allowed, lengthof(allowed)) || is_secret(name);
+}
+
+/* Certificates may be long, and stand in a file as secrets do. */
+static bool
+is_reference(const char *name, const char *value)
+{
+	return is_secret(name) ||
+		   (strncmp(name, "ssl.c", 5) == 0 && (strncmp(value, "file:", 5) == 0 || strncmp(value, "env:", 4) == 0));
+}
+
+const char *
+sl_kafka_option_value(const char *name, const char *value)
+{
+	sl_error err = {0};
+	char *secret;
+
+	if (!is_reference(name, value))
+		return value;
+	secret = sl_secret_resolve(value, &err);
+	if (!secret)
+	{
+		sl_worker_error("option \"%s\": %s. %s", name, err.message, err.hint);
+		ereport(FATAL,
+				(errcode(sl_sqlstate(&err)), errmsg("option \"%s\": %s", name, err.message), err.hint[0] ? errhint("%s", err.hint) : 0));
+	}
+	return secret;
+}
+
+/* SASL by password; others run programs or ask for tokens. */
+static bool
+mechanism_allowed(const char *value)
+{
+	static const char *const mechanisms[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+
+	return is_one_of(value, mechanisms, lengthof(mechanisms));
 }
 
 char *
@@ -63,6 +125,8 @@ sl_kafka_options(void)
 	initStringInfo(&names);
 	for (int i = 0; i < lengthof(allowed); i++)
 		appendStringInfo(&names, "%s%s", i ? ", " : "", allowed[i]);
+	for (int i = 0; i < lengthof(secrets); i++)
+		appendStringInfo(&names, ", %s", secrets[i]);
 	return names.data;
 }
 
@@ -81,6 +145,20 @@ stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" of a Kafka source is not allowed", name),
 				 errhint("Allowed are: %s.", sl_kafka_options())));
+	if (is_reference(name, value))
+	{
+		sl_error err = {0};
+
+		if (!sl_secret_check(value, &err))
+			ereport(ERROR,
+					(errcode(sl_sqlstate(&err)), errmsg("option \"%s\": %s", name, err.message), errhint("%s", err.hint)));
+		PG_RETURN_VOID();
+	}
+	if (strncmp(name, "sasl.mechanism", 14) == 0 && !mechanism_allowed(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("SASL mechanism \"%s\" is not supported", value),
+				 errhint("It is one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.")));
 	conf = rd_kafka_conf_new();
 	result = rd_kafka_conf_set(conf, name, value, reason, sizeof(reason));
 	rd_kafka_conf_destroy(conf);
@@ -91,4 +169,27 @@ stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 				 errmsg("invalid value \"%s\" of option \"%s\"", value, name),
 				 errdetail("librdkafka says: %s", reason)));
 	PG_RETURN_VOID();
+}
+
+/* kafka_options() → each of librdkafka's options that a source may have, as it lists them itself. */
+Datum
+stacklens_kafka_options(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	size_t n;
+	const char **all = rd_kafka_conf_dump(conf, &n);
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	for (size_t i = 0; i < n; i += 2)
+		if (sl_kafka_option_allowed(all[i]))
+		{
+			Datum value = CStringGetTextDatum(all[i]);
+			bool isnull = false;
+
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+		}
+	rd_kafka_conf_dump_free(all, n);
+	rd_kafka_conf_destroy(conf);
+	return (Datum) 0;
 }

@@ -107,6 +107,9 @@ extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const 
 /* Is an option of librdkafka's one that a source may have? (kafka_options.c) */
 extern bool sl_kafka_option_allowed(const char *name);
 
+/* What librdkafka is given for an option: its value, or the secret that it refers to; FATAL where there is none. */
+extern const char *sl_kafka_option_value(const char *name, const char *value);
+
 /* The names of those, for a hint. */
 extern char *sl_kafka_options(void);
 

@@ -18,7 +18,8 @@ wanted=(
 	python3:python3 python3-venv              # second, independent clients
 	clang-format:clang-format                 # make format
 	clang:clang libclang-rt-14-dev            # libFuzzer and the sanitizers
-	protoc-c:protobuf-c-compiler libprotobuf-c-dev   # an oracle for our own protobuf decoder
+	protoc-c:protobuf-c-compiler libprotobuf-c-dev libjansson-dev   # oracles for our own decoders
+	openssl:openssl                           # certificates for a broker that asks for TLS
 	lsof:lsof jq:jq curl:curl unzip:unzip xz:xz-utils procps util-linux
 )
 

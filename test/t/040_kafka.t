@@ -175,6 +175,20 @@ like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', op
 	qr/22023: invalid value "soon" of option "session.timeout.ms"/, 'with values that librdkafka takes');
 is($server->sql(q{SELECT count(*) FROM stacklens.sources WHERE name = 'x'}), 0, 'nothing was made of these');
 
+# --- a source is changed while it is read ---
+my $was = $server->sql(q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'});
+is($server->sql(q{SELECT stacklens.alter_source('late', format => 'json', options => '{"session.timeout.ms": 7000}')}), 'late', 'a source is changed');
+$kafka->produce('late', [ 'no JSON', record('altered', 1) ]);
+$server->wait_for('a record under the new settings', q{SELECT count FROM stacklens.alerts WHERE service = 'altered'}, is => 1);
+is($server->sql(q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'}), $was + 2, 'it goes on where it was');
+is($server->sql(q{SELECT count(*) FROM stacklens.dead_letters WHERE origin ->> 'source' = 'late'}), 1, 'in the new format');
+$server->sql(q{SELECT stacklens.alter_source('late', group_id => 'late-2')});
+$kafka->produce('late', [ record('regrouped', 1) ]);
+$server->wait_for('a record in the new group', q{SELECT count FROM stacklens.alerts WHERE service = 'regrouped'}, is => 1);
+is($server->sql(q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'}), $was + 3, 'another group: the table says where');
+like($server->error_of(q{SELECT stacklens.alter_source('late', format => 'xml')}), qr/22023: unknown log format "xml"/, 'what can not be made can not be altered to');
+like($server->error_of(q{SELECT stacklens.alter_source('nothing')}), qr/42704: source "nothing" does not exist/, 'nor what is not there');
+
 # --- the broker away and back ---
 $kafka->kill9;
 $server->wait_for('the complaint', q{SELECT status IS NOT NULL FROM stacklens.stat_sources WHERE name = 'late'});

@@ -153,9 +153,10 @@ extern "C"
 		sl_str id;	 /* a UUID in lower case; p == NULL where missing */
 		sl_str title;
 		sl_severity severity;
-		sl_str issue_code; /* stacklens.issue_code, else the name */
-		sl_str message;	   /* stacklens.message; p == NULL where missing */
-		sl_str *group_by;  /* stacklens.suppress.by, else service */
+		sl_str issue_code;	   /* stacklens.issue_code, else the name */
+		sl_str message;		   /* stacklens.message; p == NULL where missing */
+		int64_t resolve_after; /* ns without a match after which its alerts resolve; 0: never */
+		sl_str *group_by;	   /* stacklens.suppress.by, else service */
 		size_t n_group_by;
 		sl_str labels;			/* stacklens.labels, as a JSON object */
 		sl_str logsource;		/* "category/product/service" as given, or p == NULL */

@@ -241,24 +241,19 @@ read_labels(sl_reader *r, const sl_node *labels, sl_rule *rule)
 static bool
 read_stacklens(sl_reader *r, const sl_node *map, sl_rule *rule)
 {
-	static const char *const known[] = {"issue_code", "message", "suppress", "labels", "lateness", "after", NULL};
+	static const char *const known[] = {"issue_code", "message", "suppress", "labels", "lateness", "after", "resolve_after", NULL};
 	static const char *const known_suppress[] = {"by", NULL};
-	static const char *const later[] = {"resolve_after", "channels", NULL};
 	const sl_node *suppress;
 	const sl_entry *by;
 
 	if (map->kind != SL_MAP)
 		return sl_fail_at(r->err, map->line, map->col, SL_SYNTAX, "\"stacklens\" is %s, not a map", sl_node_describe(map));
-	for (const char *const *name = later; *name; name++)
-	{
-		const sl_entry *entry = sl_node_entry(map, *name);
-
-		if (entry)
-			return sl_fail_entry(r, entry, SL_NOT_SUPPORTED, "\"%.*s\" is not supported by this version");
-	}
+	if (sl_node_entry(map, "channels"))
+		return sl_fail_entry(r, sl_node_entry(map, "channels"), SL_NOT_SUPPORTED, "\"%.*s\" is not supported by this version");
 	if (!sl_refuse_unknown(r, map, " under \"stacklens\"", known) ||
 		!sl_read_text(r, map, "issue_code", 64, &rule->issue_code) ||
 		!sl_read_text(r, map, "message", 1000, &rule->message) ||
+		!sl_read_timespan(r, map, "resolve_after", &rule->resolve_after) ||
 		!sl_correlation_read_ours(r, map, rule))
 		return false;
 	if (!read_labels(r, sl_node_get(map, "labels"), rule))
@@ -331,7 +326,7 @@ static sl_node *
 spell_out(sl_reader *r, sl_node *short_form)
 {
 	static const char *const known[] = {"name", "id", "match", "severity", "issue_code", "message",
-										"description", "labels", "suppress", NULL};
+										"description", "labels", "suppress", "resolve_after", NULL};
 	sl_arena *arena = r->arena;
 	const sl_entry *match = sl_node_entry(short_form, "match");
 	sl_node *rule = sl_node_new(arena, SL_MAP, short_form->line, short_form->col);
@@ -351,7 +346,7 @@ spell_out(sl_reader *r, sl_node *short_form)
 		if (sl_str_is(key, "severity"))
 			key = SL_STR("level");
 		else if (sl_str_is(key, "issue_code") || sl_str_is(key, "message") ||
-				 sl_str_is(key, "labels") || sl_str_is(key, "suppress"))
+				 sl_str_is(key, "labels") || sl_str_is(key, "suppress") || sl_str_is(key, "resolve_after"))
 			into = ours;
 		sl_node_add(arena, into, key, entry->line, entry->col, entry->value);
 		if (sl_str_is(key, "name"))

@@ -29,7 +29,8 @@ my @tool_jvm = qw(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerf
   -Dorg.slf4j.simpleLogger.defaultLogLevel=error);
 
 # Options: dir (a folder that exists); properties => { name => value } beside or instead of our own;
-# heap => ['-Xms256m', '-Xmx512m']; jvm => other flags; start => 0 to only format it.
+# listeners => { NAME => 'SASL_PLAINTEXT' } for more than the plain one (listener('NAME') is its address);
+# scram => { user => 'password' }; heap => ['-Xms256m', '-Xmx512m']; jvm => other flags; start => 0 to only format it.
 sub new
 {
 	my ($class, %options) = @_;
@@ -37,6 +38,8 @@ sub new
 		dir => ($options{dir} // croak 'dir is missing') . '/kafka',
 		heap => $options{heap} // [ '-Xms256m', '-Xmx512m' ],
 		properties => $options{properties} // {},
+		listeners => $options{listeners} // {},
+		scram => $options{scram} // {},
 		jvm => $options{jvm} // [],
 		jars => join(':', sort glob cached('kafka') . '/lib/*.jar'),
 		# The classes as the JVM keeps them in memory (test/deps/kafka_archive.pl): a start takes half the
@@ -59,6 +62,7 @@ sub new
 }
 
 sub bootstrap { return "127.0.0.1:$_[0]{port}"; }
+sub listener { my ($self, $name) = @_; return "127.0.0.1:$self->{ports}{$name}"; }
 sub port { return $_[0]{port}; }
 sub pid { return $_[0]{pid}; }
 sub log_file { return $_[0]{log}; }
@@ -320,7 +324,7 @@ sub java_tool
 	my ($self, $class, @arguments) = @_;
 	my ($output, $error) = ('', '');
 	IPC::Run::run(
-		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, "org.apache.kafka.tools.$class",
+		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, $class =~ /\./ ? $class : "org.apache.kafka.tools.$class",
 			'--bootstrap-server', $self->bootstrap, @arguments
 		],
 		'<', \undef, '>', \$output, '2>', \$error);
@@ -369,13 +373,17 @@ sub _format
 	File::Path::remove_tree($dir);
 	make_path("$dir/data");
 	($self->{port}, my $controller) = (free_port(), free_port());
+	my @more = sort keys %{ $self->{listeners} };
+	$self->{ports} = { map { $_ => free_port() } @more };
+	my $listeners = join ',', "PLAINTEXT://127.0.0.1:$self->{port}", "CONTROLLER://127.0.0.1:$controller",
+	  map { "$_://" . $self->listener($_) } @more;
 	my %properties = (
 		'process.roles' => 'broker,controller',
 		'node.id' => 1,
 		'controller.quorum.bootstrap.servers' => "127.0.0.1:$controller",
-		'listeners' => "PLAINTEXT://127.0.0.1:$self->{port},CONTROLLER://127.0.0.1:$controller",
-		'advertised.listeners' => "PLAINTEXT://127.0.0.1:$self->{port},CONTROLLER://127.0.0.1:$controller",
-		'listener.security.protocol.map' => 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+		'listeners' => $listeners,
+		'advertised.listeners' => $listeners,
+		'listener.security.protocol.map' => join(',', 'PLAINTEXT:PLAINTEXT', 'CONTROLLER:PLAINTEXT', map { "$_:$self->{listeners}{$_}" } @more),
 		'controller.listener.names' => 'CONTROLLER',
 		'inter.broker.listener.name' => 'PLAINTEXT',
 		'log.dirs' => "$dir/data",
@@ -399,7 +407,8 @@ sub _format
 	# The cluster id is 16 bytes in URL-safe base 64; any will do.
 	IPC::Run::run(
 		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, 'kafka.tools.StorageTool', 'format',
-			'--standalone', '-t', 'c3RhY2tsZW5zLXRlc3RzAA', '-c', "$dir/server.properties"
+			'--standalone', '-t', 'c3RhY2tsZW5zLXRlc3RzAA', '-c', "$dir/server.properties",
+			map { ('--add-scram', "SCRAM-SHA-256=[name=$_,password=$self->{scram}{$_}]") } sort keys %{ $self->{scram} }
 		],
 		'<', \undef, '>&', \$output)
 	  or die "formatting the Kafka storage failed:\n$output";

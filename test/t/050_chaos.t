@@ -1,0 +1,158 @@
+# Faults under load, drawn by a seed: kill -9 of every kind of worker, of the postmaster and of the broker, evaluators
+# frozen for longer than Kafka waits for them, rebalances, changed rules, an operator's open transaction. Each record
+# of the inbox and of the topic is counted once, by detections and by a correlation, each alert is opened once, and the
+# feed has no holes.
+#
+#	STACKLENS_SEED=…      repeats a run
+#	STACKLENS_FAULTS=200  (20) is what "make chaos" does
+
+use strict;
+use warnings;
+
+use IPC::Run ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use StackLens::Cache qw(poll_for);
+use StackLens::Kafka;
+use StackLens::Server;
+
+my $seed = $ENV{STACKLENS_SEED} // time();
+srand($seed);
+note("STACKLENS_SEED=$seed");
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $kafka = StackLens::Kafka->new(dir => $dir);
+$kafka->create_topic('load', partitions => 3);
+my $server = StackLens::Server->new('chaos', conf => "stacklens.workers = 2\nstacklens.max_new_alerts = 1000000\nmax_worker_processes = 24\n");
+# every record of its own number is an alert of its own: lost ones and doubled ones can't cancel out
+$server->sql(q{SELECT name FROM stacklens.import_rules($$
+title: each
+level: low
+detection: {s: {kind: load}, condition: s}
+stacklens: {suppress: {by: [n]}}
+---
+title: all
+detection: {s: {kind: load}, condition: s}
+---
+title: counted
+correlation: {type: event_count, rules: [all], group-by: [service], timespan: 7d, condition: {gte: 1}, generate: true}
+stacklens: {after: slide, lateness: 1d}
+$$) WHERE status <> 'created'});
+$server->sql("SELECT stacklens.create_kafka_source('load', '" . $kafka->bootstrap . "', 'load', options => '{\"session.timeout.ms\": 6000}')");
+$server->wait_for_workers(6);
+
+# --- load: a producer of numbered messages, and a writer whose commits are known ---
+my $wanted_faults = $ENV{STACKLENS_FAULTS} // 20;
+my $messages = 1500 * $wanted_faults;
+my $file = "$dir/messages";
+open my $out, '>', $file or die;
+print $out qq({"kind": "load", "service": "kafka", "n": "k$_"}\n) for 1 .. $messages;
+close $out;
+my ($producer_out, $producer_err) = ('', '');
+my $producer = IPC::Run::start([ $kafka->produce_command('load', '-f', $file, '--rate', 700, '--timeout', 900_000) ], '>', \$producer_out, '2>', \$producer_err);
+
+my $ingested = 0;
+my %maybe;
+sub ingest
+{
+	my ($number) = @_;
+	my $values = join ', ', map { my $n = $ingested + $_; qq('{"kind": "load", "service": "inbox", "n": "i$n"}') } 1 .. $number;
+	my ($status) = $server->node->psql('stacklens', "SELECT stacklens.ingest(ARRAY[$values]::jsonb[])");
+	# whether an unanswered commit happened is not known: the table tells, at the end
+	$maybe{$ingested + $_} = 1 for grep { $status != 0 } 1 .. $number;
+	$ingested += $number;
+	return $status == 0;
+}
+
+sub pid_of { my ($kind) = @_; my ($status, $pid) = $server->node->psql('stacklens', "SELECT pid FROM stacklens.stat_workers WHERE kind = '$kind' AND pid IS NOT NULL ORDER BY random() LIMIT 1"); return $status == 0 && $pid ? $pid : undef }
+sub kill_worker
+{
+	my ($kind) = @_;
+	my $pid = pid_of($kind);
+	kill 'KILL', $pid if $pid;
+	poll_for("the server after a crash of the $kind", 60, sub { ingest(10) });
+	return;
+}
+sub set { my ($name, $value) = @_; $server->node->psql('stacklens', "ALTER SYSTEM SET $name = $value"); $server->node->psql('stacklens', 'SELECT pg_reload_conf()'); return }
+
+# An operator's transaction that is left open until another takes its place.
+my ($operator, $operator_in, $operator_out, $operator_err);
+sub leave_operator
+{
+	return if !$operator;
+	$operator_in .= "ROLLBACK;\n\\q\n";
+	eval { $operator->finish; 1 } or eval { $operator->kill_kill };
+	$operator = undef;
+	return;
+}
+
+my @faults = (
+	[ evaluator => sub { kill_worker('evaluator') } ],
+	[ postmaster => sub { $server->crash } ],
+	[ broker => sub { $kafka->kill9; ingest(50); $kafka->start } ],
+	[ notifier => sub { kill_worker('notifier') } ],
+	[ maintainer => sub { kill_worker('maintainer') } ],
+	[ launcher => sub { kill_worker('launcher') } ],
+	[ terminated => sub { $server->node->psql('stacklens', q{SELECT pg_terminate_backend(pid) FROM stacklens.stat_workers WHERE pid IS NOT NULL ORDER BY random() LIMIT 2}) } ],
+	# longer than Kafka waits for it: its partitions are another's when it comes back
+	[ frozen => sub {
+			my $pid = pid_of('evaluator') or return;
+			kill 'STOP', $pid;
+			my $until = time() + 8;
+			while (time() < $until) { ingest(5) }
+			kill 'CONT', $pid;
+		} ],
+	[ rebalance => sub { set('stacklens.workers', 1 + int rand 4) } ],
+	[ rule => sub { $server->node->psql('stacklens', q{SELECT name FROM stacklens.import_rules('{"name": "other", "match": {"x": } . int(rand 1000) . q{}}')}) } ],
+	[ operator => sub {
+			leave_operator();
+			($operator_in, $operator_out, $operator_err) = ("BEGIN;\nSELECT stacklens.acknowledge_alert(id) FROM stacklens.alerts WHERE rule = 'all';\n", '', '');
+			$operator = IPC::Run::start([ 'psql', '-X', '-At', '-d', $server->node->connstr('stacklens') ], '<', \$operator_in, '>', \$operator_out, '2>', \$operator_err);
+			my $until = time() + 10;
+			eval { $operator->pump_nb; select undef, undef, undef, 0.05 } while $operator_out !~ /acknowledged/ && $operator_err eq '' && time() < $until;
+		} ],
+);
+my %faults;
+for my $round (0 .. $wanted_faults - 1)
+{
+	# each once, then as they are drawn
+	my ($kind, $strike) = @{ $faults[ $round < @faults ? $round : rand @faults ] };
+	$faults{$kind}++;
+	# something is under way when it strikes, and it strikes at any point of it
+	ingest(1 + int rand 200) for 1 .. 3;
+	$strike->();
+	poll_for("the server after $kind", 60, sub { ingest(10) });
+}
+leave_operator();
+set('stacklens.workers', 2);
+note(join ', ', map { "$_: $faults{$_}" } sort keys %faults);
+
+$producer->finish;
+is($producer_out, "$messages\n", 'the producer delivered all its messages') or diag($producer_out . $producer_err);
+my $ends = $kafka->end_offsets('load');
+my $in_topic = 0;
+$in_topic += $_ for values %$ends;
+$server->wait_for('the topic to be read to its ends', 'SELECT sum(next_offset) FROM stacklens.positions', is => $in_topic, seconds => 120);
+my $in_table = $server->sql(q{SELECT count(*) FROM stacklens.logs});
+cmp_ok($in_table, '>=', $ingested - keys %maybe, 'the inbox holds what was committed');
+$server->wait_for('the inbox to be read', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'inbox'}, is => $in_table, seconds => 120);
+
+is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'kafka'}), $in_topic, 'each message of the topic was counted once');
+my %counted = (inbox => $in_table, kafka => $in_topic);
+for my $service (sort keys %counted)
+{
+	ok($server->wait_for("the correlation of $service", "SELECT count FROM stacklens.alerts WHERE rule = 'counted' AND group_values ->> 'service' = '$service'", is => $counted{$service}),
+		"a correlation counted each record of $service once");
+}
+is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'each' AND service = 'kafka'}), $messages, 'each number is an alert');
+is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'each' AND count <> 1}), $in_topic - $messages, 'of one record');
+is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'each' AND service = 'inbox'}), $in_table, 'each row of the inbox, too');
+is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'all'}), 2, 'and two alerts count all of them');
+$server->wait_for('the feed', q{SELECT NOT EXISTS (SELECT FROM stacklens_internal.changes)});
+is($server->sql(q{SELECT count(*) = max(seq) AND min(seq) = 1 FROM stacklens.alert_feed}), 't', 'the feed has no holes');
+is($server->sql(q{SELECT count(*) FROM (SELECT alert_id FROM stacklens.alert_feed WHERE change = 'opened' GROUP BY alert_id HAVING count(*) <> 1) t}), 0, 'each alert was opened once');
+is($server->sql(q{SELECT count(*) FROM stacklens.dead_letters}), 0, 'nothing was set aside');
+is($server->sql(q{SELECT count(*) FROM pg_prepared_xacts}) . $server->sql(q{SELECT count(*) FROM pg_replication_slots}), '00', 'nothing is left over');
+$server->node->stop;
+done_testing();
