@@ -147,15 +147,14 @@ grow_limit(size_t units)
 static void
 set_aside(sl_batch *batch, size_t i, const ErrorData *error)
 {
-	sl_error reason = {0};
+	sl_error reason;
 	sl_buf origin;
 
 	batch->arena->limit = 0;
 	sl_buf_init(&origin, batch->arena, 256);
 	sl_buf_add(&origin, batch->origin, strlen(batch->origin) - 1);
 	sl_buf_printf(&origin, ",\"record\":%zu}", i);
-	sl_fail(&reason, "", "%s", error->message);
-	reason.sqlstate = sl_str_copy(batch->arena, unpack_sql_state(error->sqlerrcode), 5).p;
+	reason = sl_error_from(batch->arena, error);
 	sl_batch_dead(batch, batch->payload ? batch->payload : "", batch->payload_n, origin.p, &reason);
 }
 

@@ -42,3 +42,13 @@ sl_server_arena(sl_arena *arena)
 		sl_arena_init(arena, 0, out_of_memory);
 	arena->limit = (size_t) sl_work_mem * 1024;
 }
+
+sl_error
+sl_error_from(sl_arena *arena, const ErrorData *error)
+{
+	sl_error err = {0};
+
+	sl_fail(&err, "", "%s", error->message);
+	err.sqlstate = sl_str_copy(arena, unpack_sql_state(error->sqlerrcode), 5).p;
+	return err;
+}

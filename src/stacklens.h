@@ -39,6 +39,9 @@ enum
 
 /* Core's errors and memory as the server's (error.c). */
 pg_noreturn extern void sl_ereport(const sl_error *err);
+/* And back: what the server said, for a dead letter. */
+extern sl_error sl_error_from(sl_arena *arena, const ErrorData *error);
+
 extern int sl_sqlstate(const sl_error *err);
 
 /*

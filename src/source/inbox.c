@@ -272,11 +272,10 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 			*full = true;
 		else
 		{
-			sl_error reason = {0};
+			sl_error reason;
 
 			batch->arena->limit = 0;
-			sl_fail(&reason, "", "%s", error->message);
-			reason.sqlstate = sl_str_copy(batch->arena, unpack_sql_state(error->sqlerrcode), 5).p;
+			reason = sl_error_from(batch->arena, error);
 			sl_batch_dead(batch, "", 0, origin_of(batch, tuple), &reason);
 			taken = true;
 			*full = true;

@@ -38,6 +38,7 @@
 #include "source/source.h"
 
 #include "bgworker/worker.h"
+#include "core/utf8.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -942,6 +943,41 @@ was_fatal(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	return true;
 }
 
+static void
+add_attribute(sl_arena *arena, sl_records *records, size_t from, sl_str name, const void *p, size_t n)
+{
+	sl_value value = {.type = SL_NULL};
+
+	if (p)
+	{
+		value.type = SL_STRING;
+		value.u.s = sl_utf8_repair(arena, p, n);
+	}
+	for (size_t i = from; i < records->n; i++)
+		*sl_fields_add(arena, &records->v[i].attributes, name) = value;
+}
+
+/* A message's key and headers are attributes of its records, called as OpenTelemetry calls them. */
+static void
+add_key_and_headers(sl_arena *arena, sl_records *records, size_t from, const rd_kafka_message_t *message)
+{
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t n;
+
+	if (message->key)
+		add_attribute(arena, records, from, SL_STR("messaging.kafka.message.key"), message->key, message->key_len);
+	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &n) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+	{
+		sl_str clean = sl_utf8_repair(arena, name, strlen(name));
+
+		add_attribute(arena, records, from, sl_strf(arena, "kafka.header.%.*s", SL_STR_FMT(clean)), value, n);
+	}
+}
+
 /*
  * The message as records, or as a dead letter.  False when it is beyond what
  * is left of the batch's memory: it begins the next one.
@@ -958,7 +994,9 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 
 	PG_TRY();
 	{
-		ok = sl_decode(k->format, message->payload ? message->payload : "", message->len, batch->arena, &batch->records, &err);
+		ok = sl_decode(k->format, message->payload, message->len, batch->arena, &batch->records, &err);
+		if (ok)
+			add_key_and_headers(batch->arena, &batch->records, before.n, message);
 	}
 	PG_CATCH();
 	{
@@ -1094,7 +1132,10 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		{
 			if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && p)
 				p->out_of_range = true;
-			else if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			/* its end, past what a compaction or a transaction left nothing of */
+			else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
+				p->taken = Max(p->taken, message->offset);
+			else
 				complain(k, "%s", rd_kafka_message_errstr(message));
 			k->used++;
 			continue;
@@ -1103,7 +1144,8 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		{
 			size_t before = batch->records.n;
 
-			if (!was_fatal(k, batch, message) && !decode(k, batch, message))
+			/* a tombstone says that a key is gone: there is no log in it */
+			if (message->payload && !was_fatal(k, batch, message) && !decode(k, batch, message))
 				break;
 			batch->units++;
 			move_watermark(k, p, batch, before);
@@ -1294,6 +1336,7 @@ sl_kafka_open(const char *name)
 	set_option(conf, "enable.auto.offset.store", "false");
 	set_option(conf, "auto.offset.reset", "error");
 	set_option(conf, "isolation.level", "read_committed");
+	set_option(conf, "enable.partition.eof", "true");
 	set_option(conf, "partition.assignment.strategy", "range");
 	set_option(conf, "log.queue", "true");
 	snprintf(kbytes, sizeof(kbytes), "%d", Max(1024, sl_work_mem / 4));

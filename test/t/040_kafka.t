@@ -175,6 +175,18 @@ like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', op
 	qr/22023: invalid value "soon" of option "session.timeout.ms"/, 'with values that librdkafka takes');
 is($server->sql(q{SELECT count(*) FROM stacklens.sources WHERE name = 'x'}), 0, 'nothing was made of these');
 
+# --- keys, headers, tombstones, transactions ---
+$server->sql(q{SELECT stacklens.create_rule('keyed', match => '{"messaging.kafka.message.key": "k1", "kafka.header.tenant": "blue"}')});
+$kafka->produce('late', [ '{"service": "with-key"}', undef ], key => 'k1', headers => { tenant => 'blue' });
+$server->wait_for('a rule of key and header', q{SELECT string_agg(rule || ' ' || service || ' ' || count, ', ') FROM stacklens.alerts WHERE service = 'with-key'}, is => 'keyed with-key 1');
+is($server->sql(q{SELECT record -> 'attributes' ->> 'kafka.header.tenant' FROM stacklens.alert_samples s JOIN stacklens.alerts a ON a.id = s.alert_id WHERE a.rule = 'keyed'}), 'blue', 'key and headers are attributes');
+$kafka->produce('late', [ record('committed', 1), record('committed', 2) ], transaction => 'commit');
+$kafka->produce('late', [ record('aborted', 1) ], transaction => 'abort');
+$server->wait_for('what was committed', q{SELECT count FROM stacklens.alerts WHERE service = 'committed'}, is => 2);
+$server->wait_for('the end of the topic', q{SELECT next_offset || ' ' || lag FROM stacklens.positions WHERE source = 'late'}, is => $kafka->end_offsets('late')->{0} . ' 0');
+is(count_of('aborted'), 0, 'what was aborted is not read, and leaves no lag');
+is($server->sql(q{SELECT count(*) FROM stacklens.dead_letters WHERE origin ->> 'source' = 'late'}), 0, 'a tombstone is no dead letter');
+
 # --- a source is changed while it is read ---
 my $was = $server->sql(q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'});
 is($server->sql(q{SELECT stacklens.alter_source('late', format => 'json', options => '{"session.timeout.ms": 7000}')}), 'late', 'a source is changed');

@@ -5,6 +5,7 @@
 #
 #	STACKLENS_SEED=…      repeats a run
 #	STACKLENS_FAULTS=200  (20) is what "make chaos" does
+#	STACKLENS_FAULT=…     only faults of one kind
 
 use strict;
 use warnings;
@@ -113,6 +114,7 @@ my @faults = (
 			eval { $operator->pump_nb; select undef, undef, undef, 0.05 } while $operator_out !~ /acknowledged/ && $operator_err eq '' && time() < $until;
 		} ],
 );
+@faults = grep { $_->[0] eq $ENV{STACKLENS_FAULT} } @faults if $ENV{STACKLENS_FAULT};
 my %faults;
 for my $round (0 .. $wanted_faults - 1)
 {

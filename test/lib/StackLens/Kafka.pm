@@ -324,7 +324,7 @@ sub java_tool
 	my ($self, $class, @arguments) = @_;
 	my ($output, $error) = ('', '');
 	IPC::Run::run(
-		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, $class =~ /\./ ? $class : "org.apache.kafka.tools.$class",
+		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, "org.apache.kafka.tools.$class",
 			'--bootstrap-server', $self->bootstrap, @arguments
 		],
 		'<', \undef, '>', \$output, '2>', \$error);

@@ -17,14 +17,17 @@ use StackLens::Gateway;
 our $PRICE_MISSING = q({"timestamp": "2025-01-15T10:30:45.123Z", "service": "order-service", "level": "error",)
   . q( "message": "Price is missing", "error_code": "PRICE_MISSING", "action": "create_order"});
 
-# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas).
+# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas). STACKLENS_LIBRARY in the
+# environment is another library than the installed one (its path without .so).
 sub new
 {
 	my ($class, $name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(allows_streaming => $option{standby}, extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ]);
+	my $library = $ENV{STACKLENS_LIBRARY};
+	$node->append_conf('postgresql.conf', "dynamic_library_path = '" . ($library =~ s{/[^/]*$}{}r) . ":\$libdir'\n") if $library;
 	$node->append_conf('postgresql.conf', <<"CONF" . ($option{conf} // ''));
-shared_preload_libraries = 'stacklens'
+shared_preload_libraries = '${\($library // 'stacklens')}'
 log_min_messages = info
 log_statement = none
 max_worker_processes = 16
@@ -37,6 +40,7 @@ CONF
 	{
 		$node->safe_psql('postgres', 'CREATE DATABASE stacklens');
 		$self->sql('CREATE EXTENSION stacklens');
+		$self->sql("UPDATE pg_proc SET probin = '$library' WHERE probin = '\$libdir/stacklens'") if $library;
 		$self->wait_for_workers;
 	}
 	return $self;
