@@ -44,6 +44,7 @@ $server->sql("SELECT stacklens.create_kafka_source('load', '" . $kafka->bootstra
 $server->wait_for_workers(6);
 
 # --- load: a producer of numbered messages, and a writer whose commits are known ---
+my $patience = $ENV{STACKLENS_PATIENCE} // 120;
 my $wanted_faults = $ENV{STACKLENS_FAULTS} // 20;
 my $messages = 1500 * $wanted_faults;
 my $file = "$dir/messages";
@@ -135,16 +136,16 @@ is($producer_out, "$messages\n", 'the producer delivered all its messages') or d
 my $ends = $kafka->end_offsets('load');
 my $in_topic = 0;
 $in_topic += $_ for values %$ends;
-$server->wait_for('the topic to be read to its ends', 'SELECT sum(next_offset) FROM stacklens.positions', is => $in_topic, seconds => 120);
+$server->wait_for('the topic to be read to its ends', 'SELECT sum(next_offset) FROM stacklens.positions', is => $in_topic, seconds => $patience);
 my $in_table = $server->sql(q{SELECT count(*) FROM stacklens.logs});
 cmp_ok($in_table, '>=', $ingested - keys %maybe, 'the inbox holds what was committed');
-$server->wait_for('the inbox to be read', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'inbox'}, is => $in_table, seconds => 120);
+$server->wait_for('the inbox to be read', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'inbox'}, is => $in_table, seconds => $patience);
 
 is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'kafka'}), $in_topic, 'each message of the topic was counted once');
 my %counted = (inbox => $in_table, kafka => $in_topic);
 for my $service (sort keys %counted)
 {
-	ok($server->wait_for("the correlation of $service", "SELECT count FROM stacklens.alerts WHERE rule = 'counted' AND group_values ->> 'service' = '$service'", is => $counted{$service}),
+	ok($server->wait_for("the correlation of $service", "SELECT count FROM stacklens.alerts WHERE rule = 'counted' AND group_values ->> 'service' = '$service'", is => $counted{$service}, seconds => $patience),
 		"a correlation counted each record of $service once");
 }
 is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'each' AND service = 'kafka'}), $messages, 'each number is an alert');

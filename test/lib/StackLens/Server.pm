@@ -40,7 +40,6 @@ CONF
 	{
 		$node->safe_psql('postgres', 'CREATE DATABASE stacklens');
 		$self->sql('CREATE EXTENSION stacklens');
-		$self->sql("UPDATE pg_proc SET probin = '$library' WHERE probin = '\$libdir/stacklens'") if $library;
 		$self->wait_for_workers;
 	}
 	return $self;
