@@ -41,11 +41,14 @@ static volatile sig_atomic_t line_length;
 static int file = -1;
 
 static void
-on_crash(int number)
+on_crash(int number, siginfo_t *info, void *context)
 {
+	/* the postmaster ends others so, when one has crashed */
+	bool ours = info->si_code > 0 || info->si_pid == getpid();
+
 	/* the signal comes again once we return, and then does what it does */
 	signal(number, SIG_DFL);
-	if (file >= 0 && line_length > 0 && write(file, line, line_length) < 0)
+	if (ours && file >= 0 && line_length > 0 && write(file, line, line_length) < 0)
 		line_length = 0;
 	raise(number);
 }
@@ -56,7 +59,7 @@ set_handlers(void)
 	static char stack[STACK_SIZE];
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGABRT};
 	stack_t other = {.ss_sp = stack, .ss_size = sizeof(stack)};
-	struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_ONSTACK | SA_SIGINFO};
 
 	/* a stack that has overflowed can't serve its own fault */
 	if (sigaltstack(&other, NULL) != 0)
@@ -110,11 +113,12 @@ sl_crash_init(const char *source)
 	}
 	if (old)
 		FreeFile(old);
-	if (stale)
-		unlink(path);
 	file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, pg_file_create_mode);
 	if (file < 0)
 		ereport(LOG, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	/* never unlinked: other evaluators of the source have it open */
+	else if (stale && ftruncate(file, 0) != 0)
+		ereport(LOG, (errcode_for_file_access(), errmsg("could not truncate file \"%s\": %m", path)));
 	set_handlers();
 	(void) sl_crash_at("");
 	if (careful)

@@ -7,8 +7,8 @@
  * crash at any point repeats the batch from the start, or not at all.
  *
  * Memory: one arena for the batch, one for what its effects need, and one
- * that is reset with each record.  All are reset at the start of a batch,
- * and nowhere else.
+ * that is reset with each record.  The first two are reset at the start of a
+ * batch, and nowhere else.
  */
 #include "worker.h"
 
@@ -30,6 +30,7 @@ static bool undo; /* the last batch failed */
 static sl_arena batch_arena;
 static sl_arena effects_arena;
 static sl_arena record_arena;
+static sl_arena apart_arena; /* the effects of records that are judged apart */
 
 /* Records shown in the log are cut to this. */
 #define DEBUG_RECORD 1000
@@ -135,6 +136,9 @@ static size_t limit = SL_BATCH_RECORDS;
 #define CAREFUL_UNITS (2 * SL_BATCH_RECORDS)
 static size_t careful;
 
+/* And as long as this process lives, each batch is stored, so that another crash starts near to where it was. */
+static bool wary;
+
 static void
 grow_limit(size_t units)
 {
@@ -155,48 +159,73 @@ set_aside(sl_batch *batch, size_t i, const ErrorData *error)
 	sl_buf_add(&origin, batch->origin, strlen(batch->origin) - 1);
 	sl_buf_printf(&origin, ",\"record\":%zu}", i);
 	reason = sl_error_from(batch->arena, error);
-	sl_batch_dead(batch, batch->payload ? batch->payload : "", batch->payload_n, origin.p, &reason);
+	sl_batch_dead(batch, batch->payload ? batch->payload : "", batch->payload_n, origin.p, batch->headers, &reason);
 }
 
-/* One record with all that follows from it, or nothing of it and a dead letter. */
-static size_t
-judge_apart(const sl_rules *rules, sl_batch *batch, size_t i)
+/*
+ * Some records with all that follows from them, or nothing of it: then why.
+ * What isn't the fault of data is thrown on, once the subtransaction is over.
+ */
+static ErrorData *
+judge_apart(const sl_rules *rules, sl_batch *batch, size_t from, size_t to, size_t *found)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile failed = NULL;
 	volatile size_t n = 0;
 
+	sl_server_arena(&apart_arena);
+	apart_arena.limit = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		sl_matches *matches = sl_matches_new(&effects_arena, rules);
-		sl_correlations *correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
+		sl_matches *matches = sl_matches_new(&apart_arena, rules);
+		sl_correlations *correlations = sl_correlations_new(&apart_arena, rules, sl_matches_add_group, matches);
 
-		n = judge_record(rules, &batch->records.v[i], matches, correlations);
-		sl_correlations_now(correlations, batch->records.v[i].watermark);
+		for (size_t i = from; i < to; i++)
+			n += judge_record(rules, &batch->records.v[i], matches, correlations);
+		sl_correlations_now(correlations, batch->records.v[to - 1].watermark);
 		sl_correlations_store(correlations);
 		sl_matches_store(matches);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
 		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!sl_is_data_error(error->sqlerrcode))
-			PG_RE_THROW();
+		failed = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		set_aside(batch, i, error);
-		FreeErrorData(error);
-		n = 0;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return n;
+	if (!failed)
+		*found += n;
+	else if (!sl_is_data_error(failed->sqlerrcode))
+		ReThrowError(failed);
+	return failed;
+}
+
+/* One unit: all of its records at once, and only where that fails each by itself. */
+static size_t
+judge_unit(const sl_rules *rules, sl_batch *batch)
+{
+	size_t found = 0;
+
+	if (batch->records.n == 0 || !judge_apart(rules, batch, 0, batch->records.n, &found))
+		return found;
+	for (size_t i = 0; i < batch->records.n; i++)
+	{
+		ErrorData *failed = judge_apart(rules, batch, i, i + 1, &found);
+
+		if (failed)
+		{
+			set_aside(batch, i, failed);
+			FreeErrorData(failed);
+		}
+	}
+	return found;
 }
 
 /*
@@ -221,14 +250,15 @@ ownerless_watermark(void)
 		Oid types[1] = {TEXTARRAYOID};
 
 		plan = sl_prepare("SELECT min(COALESCE(p.watermark, -9223372036854775808)) FROM stacklens_internal.positions p"
-						  " JOIN stacklens_internal.sources s ON s.name = p.source"
+						  " JOIN stacklens_internal.sources s ON s.name = p.source AND s.topic = p.topic"
 						  " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
 						  " WHERE NOT s.paused AND (p.owner IS NULL OR p.owner <> ALL ($1))"
 						  " AND p.updated_at > pg_catalog.clock_timestamp() - CASE WHEN p.next_offset >= p.high_watermark"
 						  " THEN interval '30 seconds' ELSE interval '5 minutes' END",
 						  1, types);
 	}
-	if (SPI_execute_plan(plan, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	/* by a snapshot of now: what was let go of since the transaction began counts */
+	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not read watermarks");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	return isnull ? PG_INT64_MAX : DatumGetInt64(value);
@@ -267,7 +297,7 @@ evaluate(sl_batch *batch, int wait_ms)
 	size_t found = 0;
 	bool effects,
 		pending,
-		stored;
+		stored = false;
 
 	sl_begin();
 	rules = sl_rules_current();
@@ -282,16 +312,26 @@ evaluate(sl_batch *batch, int wait_ms)
 	wait_for_others(batch);
 	matches = sl_matches_new(&effects_arena, rules);
 	correlations = sl_correlations_new(&effects_arena, rules, sl_matches_add_group, matches);
-	for (size_t i = 0; i < batch->records.n; i++)
-		found += limit > 1 ? judge_record(rules, &batch->records.v[i], matches, correlations) : judge_apart(rules, batch, i);
+	if (limit == 1)
+	{
+		/* it writes as it goes; positions are locked first, and a crash is to find us here again */
+		stored = source->settle(source, batch, true);
+		found = judge_unit(rules, batch);
+	}
+	else
+		for (size_t i = 0; i < batch->records.n; i++)
+			found += judge_record(rules, &batch->records.v[i], matches, correlations);
 	pending = sl_correlations_pending(correlations, batch->watermark);
-	effects = found > 0 || batch->n_dead > 0 || pending;
-	stored = source->settle(source, batch, effects);
+	effects = found > 0 || batch->n_dead > 0 || pending || limit == 1 || wary;
+	if (limit > 1)
+		stored = source->settle(source, batch, effects);
 	if (batch->n_dead > 0)
 		sl_dead_letters_store(batch);
 	if (pending)
 		sl_correlations_store(correlations);
 	sl_matches_store(matches);
+	/* what a commit runs into is no record's doing */
+	(void) sl_crash_at("");
 	if (effects)
 		sl_commit();
 	else
@@ -343,19 +383,19 @@ step(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
+		(void) sl_crash_at("");
 		/* where records were tried one by one, it is no fault of theirs */
 		if (!sl_is_data_error(geterrcode()) || limit == 1)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
 		EmitErrorReport();
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 		limit = Max(batch.units / 2, 1);
 		wait_ms = 0;
 	}
 	PG_END_TRY();
-	(void) sl_crash_at("");
 	return wait_ms;
 }
 
@@ -371,6 +411,7 @@ sl_evaluator_main(Datum arg)
 	{
 		careful = CAREFUL_UNITS;
 		limit = 1;
+		wary = true;
 	}
 	sl_worker_run(step);
 }

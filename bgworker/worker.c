@@ -231,7 +231,7 @@ try_step(int (*step)(void), int failures, MemoryContext context, bool *gone)
 		HOLD_INTERRUPTS();
 		error = CopyErrorData();
 		EmitErrorReport();
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		FlushErrorState();
 		sl_worker_error("%s: %s%s%s", unpack_sql_state(error->sqlerrcode), error->message,
 						error->detail ? "; " : "", error->detail ? error->detail : "");

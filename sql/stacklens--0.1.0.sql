@@ -573,7 +573,8 @@ BEGIN
 		RETURN format('%s of its records were judged when it came, and would be twice', letter.origin ->> 'taken');
 	ELSIF letter.origin ->> 'source' = 'inbox' THEN
 		-- the row is there: it is as if it came now
-		UPDATE stacklens.logs l SET xid = pg_current_xact_id() WHERE l.id = (letter.origin ->> 'id')::bigint;
+		UPDATE stacklens.logs l SET xid = pg_current_xact_id()
+		WHERE l.xid = (letter.origin ->> 'xid')::xid8 AND l.id = (letter.origin ->> 'id')::bigint;
 		RETURN CASE WHEN NOT FOUND THEN format('log %s is not kept any more', letter.origin ->> 'id') END;
 	END IF;
 	BEGIN
@@ -590,7 +591,12 @@ BEGIN
 	EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
 		RETURN SQLERRM;
 	END;
-	UPDATE stacklens.logs l SET source = letter.origin ->> 'source' WHERE l.id = ANY (stored) AND letter.origin ? 'source';
+	-- what the message had beside its bytes; its own time, where it says none, is when Kafka took it in
+	UPDATE stacklens.logs l SET source = COALESCE(letter.origin ->> 'source', l.source),
+		attributes = l.attributes || COALESCE(letter.headers, '{}'),
+		timestamp = CASE WHEN l.timestamp = now() AND l.observed_timestamp IS NULL AND letter.origin ? 'timestamp_ms'
+			THEN to_timestamp((letter.origin ->> 'timestamp_ms')::bigint / 1000.0) ELSE l.timestamp END
+	WHERE l.xid = pg_current_xact_id() AND l.id = ANY (stored);
 	RETURN NULL;
 END
 $$;
@@ -819,9 +825,9 @@ COMMENT ON VIEW stacklens.sources IS 'Where records come from, besides the inbox
 
 CREATE VIEW stacklens.positions AS
 	SELECT p.source, p.topic, p.partition, p.next_offset, p.high_watermark,
-		   greatest(p.high_watermark - p.next_offset, 0) AS lag, p.owner, p.updated_at
-	FROM stacklens_internal.positions p;
-COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated';
+		   CASE WHEN s.topic = p.topic THEN greatest(p.high_watermark - p.next_offset, 0) END AS lag, p.owner, p.updated_at
+	FROM stacklens_internal.positions p LEFT JOIN stacklens_internal.sources s ON s.name = p.source;
+COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated; without lag where the source has another topic now';
 
 CREATE VIEW stacklens.gaps AS
 	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason FROM stacklens_internal.gaps g;
@@ -1004,19 +1010,21 @@ BEGIN
 	WITH m AS MATERIALIZED (
 		SELECT e.value AS match, r.* FROM jsonb_array_elements(matches) e, jsonb_to_record(e.value)
 			AS r (fingerprint text, nth bigint, rule_id uuid, rule text, n bigint, first_seen timestamptz, last_seen timestamptz)
-	), fresh AS (
-		SELECT m.*, row_number() OVER (PARTITION BY m.rule_id ORDER BY m.nth)
-			+ (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.created_at > since AND a.rule_id = m.rule_id) AS place
-		FROM m WHERE NOT EXISTS (SELECT FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved')
+	), opened AS MATERIALIZED (
+		SELECT a.rule_id, count(*) AS n FROM stacklens_internal.alerts a WHERE a.created_at > since GROUP BY a.rule_id
+	), placed AS MATERIALIZED (
+		SELECT m.*, m.fresh AND COALESCE(o.n, 0) + row_number() OVER (PARTITION BY m.rule_id, m.fresh ORDER BY m.nth) > most AS beyond
+		FROM (SELECT m.*, NOT EXISTS (SELECT FROM stacklens_internal.alerts a WHERE a.fingerprint = m.fingerprint AND a.status <> 'resolved') AS fresh
+			FROM m) m LEFT JOIN opened o ON o.rule_id = m.rule_id
 	), many AS (
-		SELECT f.rule_id, jsonb_agg(f.fingerprint) AS fingerprints, (array_agg(f.match ORDER BY f.nth))[1] || jsonb_build_object(
-			'fingerprint', md5('too many alerts of ' || f.rule_id), 'n', sum(f.n), 'first_seen', min(f.first_seen), 'last_seen', max(f.last_seen),
-			'message', format('Rule %s opened %s alerts within a minute; what would open more is counted here', f.rule, most),
+		SELECT (array_agg(p.match ORDER BY p.nth))[1] || jsonb_build_object(
+			'fingerprint', md5('too many alerts of ' || p.rule_id), 'n', sum(p.n), 'first_seen', min(p.first_seen), 'last_seen', max(p.last_seen),
+			'message', format('Rule %s opened %s alerts within a minute; what would open more is counted here', p.rule, most),
 			'group_values', '{}'::jsonb, 'samples', '[]'::jsonb) AS match
-		FROM fresh f WHERE f.place > most GROUP BY f.rule_id, f.rule
+		FROM placed p WHERE p.beyond GROUP BY p.rule_id, p.rule
 	)
 	SELECT jsonb_agg(t.match) INTO result FROM (
-		SELECT m.match FROM m WHERE NOT EXISTS (SELECT FROM many o WHERE o.rule_id = m.rule_id AND o.fingerprints ? m.fingerprint)
+		SELECT p.match FROM placed p WHERE NOT p.beyond
 		UNION ALL SELECT o.match - 'service' FROM many o) t;
 	RETURN result;
 END
@@ -1033,6 +1041,11 @@ DECLARE
 	rest jsonb := stacklens_internal.cap_new_alerts(matches);
 BEGIN
 	FOR attempt IN 1 .. 10 LOOP
+		-- those that may just now be resolved for their quiet: either they wait for us, or we for them
+		PERFORM FROM stacklens_internal.alerts a
+		WHERE a.resolve_after IS NOT NULL AND a.status <> 'resolved'
+			AND a.fingerprint IN (SELECT e.value ->> 'fingerprint' FROM jsonb_array_elements(rest) e WHERE e.value ? 'resolve_after')
+		ORDER BY a.id FOR KEY SHARE;
 		INSERT INTO stacklens_internal.alerts (fingerprint, rule_id, rule, issue_code, severity, message, service, labels,
 			group_values, resolve_after, previous_id)
 		SELECT m.fingerprint, m.rule_id, m.rule, m.issue_code, m.severity, m.message, m.service, m.labels, m.group_values, m.resolve_after,
@@ -1198,8 +1211,9 @@ BEGIN
 	WITH quiet AS (
 		SELECT a.id FROM stacklens_internal.alerts a JOIN stacklens_internal.alert_tallies t ON t.alert_id = a.id
 		WHERE a.status <> 'resolved' AND a.resolve_after IS NOT NULL
-			AND t.last_seen + a.resolve_after <= to_timestamp(watermark / 1000000000.0)
-		LIMIT 1000 FOR NO KEY UPDATE OF a SKIP LOCKED
+			-- a clock that is ahead keeps nothing open
+			AND least(t.last_seen, now()) + a.resolve_after <= to_timestamp(watermark / 1000000000.0)
+		ORDER BY a.id LIMIT 1000 FOR UPDATE OF a SKIP LOCKED
 	), done AS (
 		UPDATE stacklens_internal.alerts a SET status = 'resolved', resolved_by = 'stacklens', resolved_at = clock_timestamp()
 		FROM quiet q WHERE a.id = q.id RETURNING a.id

@@ -20,21 +20,52 @@
 #define SECRET_MAX 65536
 
 char *sl_secret_env;
+char *sl_secret_hosts;
 char *sl_secrets_directory;
 
+/* Is a name in a list, in which * stands for any end, or beginning, of one? */
 static bool
-env_allowed(const char *name)
+is_listed(const char *names, const char *name)
 {
-	char *list = pstrdup(sl_secret_env ? sl_secret_env : "");
+	char *list = pstrdup(names ? names : "");
+	size_t length = strlen(name);
 
 	for (char *entry = strtok(list, ", "); entry; entry = strtok(NULL, ", "))
 	{
 		size_t n = strlen(entry);
 
-		if (n > 1 && entry[n - 1] == '*' ? strncmp(entry, name, n - 1) == 0 : strcmp(entry, name) == 0)
+		if (strcmp(entry, name) == 0 || (entry[n - 1] == '*' && strncmp(entry, name, n - 1) == 0) ||
+			(entry[0] == '*' && length >= n - 1 && strcmp(entry + 1, name + length - (n - 1)) == 0))
 			return true;
 	}
 	return false;
+}
+
+bool
+sl_secret_may_go_to(const char *addresses, sl_error *err)
+{
+	char *list = pstrdup(addresses);
+	char *rest;
+
+	for (char *address = strtok_r(list, ", ", &rest); address; address = strtok_r(NULL, ", ", &rest))
+	{
+		char *scheme = strstr(address, "://"),
+			 *host = scheme ? scheme + 3 : address,
+			 *port;
+
+		/* "[::1]:9092", "host:9092", "host" */
+		port = host[0] == '[' ? strchr(host, ']') : strrchr(host, ':');
+		if (host[0] == '[')
+			host++;
+		if (port)
+			*port = '\0';
+		if (is_listed(sl_secret_hosts, host))
+			continue;
+		sl_fail(err, "42501", "secrets may not be sent to host \"%s\"", host);
+		sl_error_hint(err, "A superuser adds it to stacklens.secret_hosts.");
+		return false;
+	}
+	return true;
 }
 
 static bool
@@ -48,7 +79,7 @@ sl_secret_check(const char *reference, sl_error *err)
 {
 	if (strncmp(reference, "env:", 4) == 0)
 	{
-		if (env_allowed(reference + 4))
+		if (is_listed(sl_secret_env, reference + 4))
 			return true;
 		sl_fail(err, SL_INVALID_PARAMETER, "environment variable \"%s\" is not one that secrets may come from", reference + 4);
 		sl_error_hint(err, "stacklens.secret_env lists them: %s.", sl_secret_env ? sl_secret_env : "");

@@ -66,6 +66,9 @@ settings_init(void)
 	DefineCustomStringVariable("stacklens.secret_env",
 							   "Environment variables that secrets may come from; * at the end stands for the rest of a name.",
 							   NULL, &sl_secret_env, "JIRA_TOKEN, STACKLENS_SECRET_*", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("stacklens.secret_hosts",
+							   "Hosts that secrets may be sent to; * at an end stands for any.",
+							   NULL, &sl_secret_hosts, "*", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("stacklens.secrets_directory",
 							   "Folder of files that hold secrets.",
 							   NULL, &sl_secrets_directory, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);

@@ -25,9 +25,13 @@ extern int sl_workers;	  /* evaluators of each Kafka source */
  * holds the secret.
  */
 extern char *sl_secret_env;
+extern char *sl_secret_hosts;
 extern char *sl_secrets_directory;
 extern bool sl_secret_check(const char *reference, sl_error *err);
 extern char *sl_secret_resolve(const char *reference, sl_error *err);
+
+/* May secrets be sent to these hosts (with ports, commas between)?  stacklens.secret_hosts says so. */
+extern bool sl_secret_may_go_to(const char *addresses, sl_error *err);
 extern int sl_debug;
 
 enum

@@ -339,11 +339,11 @@ sl_matches_store(sl_matches *m)
 }
 
 void
-sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const sl_error *error)
+sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const char *headers, const sl_error *error)
 {
 	sl_dead_letter *letter = sl_alloc(batch->arena, sizeof(*letter));
 
-	*letter = (sl_dead_letter){payload, n, origin, *error, batch->dead};
+	*letter = (sl_dead_letter){.payload = payload, .n = n, .origin = origin, .headers = headers, .error = *error, .next = batch->dead};
 	batch->dead = letter;
 	batch->n_dead++;
 }
@@ -355,15 +355,15 @@ sl_dead_letters_store(const sl_batch *batch)
 
 	if (!plan)
 	{
-		Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
+		Oid types[5] = {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID};
 
-		plan = sl_prepare("INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload)"
-						  " VALUES ($1::pg_catalog.jsonb, $2, $3, $4)",
-						  4, types);
+		plan = sl_prepare("INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload, headers)"
+						  " VALUES ($1::pg_catalog.jsonb, $2, $3, $4, NULLIF($5, '')::pg_catalog.jsonb)",
+						  5, types);
 	}
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
 	{
-		Datum values[4];
+		Datum values[5];
 		char *reason = letter->error.detail[0]
 						   ? psprintf("%s (%s)", letter->error.message, letter->error.detail)
 						   : pstrdup(letter->error.message);
@@ -372,6 +372,7 @@ sl_dead_letters_store(const sl_batch *batch)
 		values[1] = CStringGetTextDatum(reason);
 		values[2] = CStringGetTextDatum(letter->error.sqlstate);
 		values[3] = sl_bytea(letter->payload, letter->n);
+		values[4] = CStringGetTextDatum(letter->headers ? letter->headers : "");
 		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not store a dead letter");
 		pfree(DatumGetPointer(values[3]));

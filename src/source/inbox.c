@@ -214,11 +214,11 @@ row_xid(HeapTuple tuple)
 	return U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, XID, &isnull)));
 }
 
-/* It is in logs, so its id tells all. */
+/* It is in logs: its transaction and id tell where. */
 static const char *
 origin_of(sl_batch *batch, HeapTuple tuple)
 {
-	return sl_strf(batch->arena, "{\"source\": \"inbox\", \"id\": %lld}", (long long) row_id(tuple)).p;
+	return sl_strf(batch->arena, "{\"source\": \"inbox\", \"id\": %lld, \"xid\": \"%llu\"}", (long long) row_id(tuple), (unsigned long long) row_xid(tuple)).p;
 }
 
 /* Is it one that workers crashed at?  Then it is a dead letter. */
@@ -235,7 +235,7 @@ was_fatal(sl_batch *batch, HeapTuple tuple)
 	snprintf(place, sizeof(place), "inbox/%lld/%llu", (long long) row_id(tuple), (unsigned long long) row_xid(tuple));
 	if (!sl_batch_enter(batch, place, &why))
 		return false;
-	sl_batch_dead(batch, "", 0, batch->origin, &why);
+	sl_batch_dead(batch, "", 0, batch->origin, NULL, &why);
 	return true;
 }
 
@@ -276,7 +276,7 @@ take_row(sl_batch *batch, HeapTuple tuple, bool *full)
 
 			batch->arena->limit = 0;
 			reason = sl_error_from(batch->arena, error);
-			sl_batch_dead(batch, "", 0, origin_of(batch, tuple), &reason);
+			sl_batch_dead(batch, "", 0, origin_of(batch, tuple), NULL, &reason);
 			taken = true;
 			*full = true;
 		}

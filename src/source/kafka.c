@@ -838,6 +838,25 @@ serve_reply(kafka *k, rd_kafka_event_t *event)
 	}
 }
 
+/* What a worker without a partition wants to know; true also where the broker doesn't say. */
+static bool
+topic_exists(kafka *k)
+{
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(k->client, k->topic, NULL);
+	const struct rd_kafka_metadata *metadata;
+	bool result = true;
+
+	if (!topic)
+		return true;
+	if (rd_kafka_metadata(k->client, 0, topic, &metadata, WATERMARK_TIMEOUT) == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		result = metadata->topic_cnt == 0 || metadata->topics[0].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		rd_kafka_metadata_destroy(metadata);
+	}
+	rd_kafka_topic_destroy(topic);
+	return result;
+}
+
 /* Does what rebalances and replies ask for. */
 static void
 serve(kafka *k)
@@ -873,7 +892,7 @@ serve(kafka *k)
 		rd_kafka_topic_partition_list_destroy(k->offered);
 		k->offered = NULL;
 		k->stage = READING;
-		k->trouble[0] = '\0';
+		k->no_topic = !topic_exists(k);
 	}
 	if (k->answer)
 		got_committed(k);
@@ -924,6 +943,61 @@ origin_of(kafka *k, sl_batch *batch, const rd_kafka_message_t *message, size_t t
 	return origin.p;
 }
 
+/*
+ * A message's key and headers, called as OpenTelemetry calls them: attributes
+ * of its records.
+ */
+static void
+read_headers(sl_arena *arena, const rd_kafka_message_t *message, sl_fields *fields)
+{
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t n;
+
+	if (message->key)
+		*sl_fields_add(arena, fields, SL_STR("messaging.kafka.message.key")) =
+			(sl_value){.type = SL_STRING, .u.s = sl_utf8_repair(arena, message->key, message->key_len)};
+	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &n) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+	{
+		sl_str clean = sl_utf8_repair(arena, name, strlen(name));
+		sl_value v = {.type = SL_NULL};
+
+		if (value)
+			v = (sl_value){.type = SL_STRING, .u.s = sl_utf8_repair(arena, value, n)};
+		*sl_fields_add(arena, fields, sl_strf(arena, "kafka.header.%.*s", SL_STR_FMT(clean))) = v;
+	}
+}
+
+/* The same for a dead letter: a JSON object, or NULL. */
+static const char *
+headers_of(sl_batch *batch, const rd_kafka_message_t *message)
+{
+	sl_fields fields = {0};
+	sl_buf json;
+
+	read_headers(batch->arena, message, &fields);
+	if (fields.n == 0)
+		return NULL;
+	sl_buf_init(&json, batch->arena, 256);
+	sl_fields_json(&json, &fields, 0);
+	sl_buf_putc(&json, '\0');
+	return json.p;
+}
+
+static void
+add_headers(sl_batch *batch, size_t from, const rd_kafka_message_t *message)
+{
+	sl_fields fields = {0};
+
+	read_headers(batch->arena, message, &fields);
+	for (size_t i = from; fields.n > 0 && i < batch->records.n; i++)
+		for (uint32_t k = 0; k < fields.n; k++)
+			*sl_fields_add(batch->arena, &batch->records.v[i].attributes, fields.v[k].name) = fields.v[k].value;
+}
+
 /* Is it one that workers crashed at?  Then it is a dead letter. */
 static bool
 was_fatal(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
@@ -936,46 +1010,12 @@ was_fatal(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	batch->origin = origin_of(k, batch, message, 0);
 	batch->payload = message->payload;
 	batch->payload_n = message->len;
+	batch->headers = headers_of(batch, message);
 	snprintf(place, sizeof(place), "%s/%d/%lld", k->topic, message->partition, (long long) message->offset);
 	if (!sl_batch_enter(batch, place, &why))
 		return false;
-	sl_batch_dead(batch, message->payload, message->len, batch->origin, &why);
+	sl_batch_dead(batch, message->payload, message->len, batch->origin, batch->headers, &why);
 	return true;
-}
-
-static void
-add_attribute(sl_arena *arena, sl_records *records, size_t from, sl_str name, const void *p, size_t n)
-{
-	sl_value value = {.type = SL_NULL};
-
-	if (p)
-	{
-		value.type = SL_STRING;
-		value.u.s = sl_utf8_repair(arena, p, n);
-	}
-	for (size_t i = from; i < records->n; i++)
-		*sl_fields_add(arena, &records->v[i].attributes, name) = value;
-}
-
-/* A message's key and headers are attributes of its records, called as OpenTelemetry calls them. */
-static void
-add_key_and_headers(sl_arena *arena, sl_records *records, size_t from, const rd_kafka_message_t *message)
-{
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t n;
-
-	if (message->key)
-		add_attribute(arena, records, from, SL_STR("messaging.kafka.message.key"), message->key, message->key_len);
-	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return;
-	for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &n) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-	{
-		sl_str clean = sl_utf8_repair(arena, name, strlen(name));
-
-		add_attribute(arena, records, from, sl_strf(arena, "kafka.header.%.*s", SL_STR_FMT(clean)), value, n);
-	}
 }
 
 /*
@@ -996,7 +1036,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	{
 		ok = sl_decode(k->format, message->payload, message->len, batch->arena, &batch->records, &err);
 		if (ok)
-			add_key_and_headers(batch->arena, &batch->records, before.n, message);
+			add_headers(batch, before.n, message);
 	}
 	PG_CATCH();
 	{
@@ -1032,7 +1072,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	else
 		sl_records_restore(&batch->records, &before);
 	if (fits)
-		sl_batch_dead(batch, message->payload, message->len, origin_of(k, batch, message, batch->records.n - before.n), &err);
+		sl_batch_dead(batch, message->payload, message->len, origin_of(k, batch, message, batch->records.n - before.n), headers_of(batch, message), &err);
 	return fits;
 }
 
@@ -1273,7 +1313,8 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	MemoryContext context = CurrentMemoryContext;
 	HeapTuple tuple;
 	TupleDesc desc;
-	char *format;
+	char *format,
+		*brokers;
 	sl_str name;
 
 	sl_begin();
@@ -1285,7 +1326,8 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 		ereport(FATAL, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("Kafka source \"%s\" does not exist", k->name)));
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
-	set_option(conf, "bootstrap.servers", SPI_getvalue(tuple, desc, 1));
+	brokers = SPI_getvalue(tuple, desc, 1);
+	set_option(conf, "bootstrap.servers", brokers);
 	k->topic = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 2));
 	k->group = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 3));
 	format = SPI_getvalue(tuple, desc, 4);
@@ -1309,7 +1351,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 		if (!sl_kafka_option_allowed(option))
 			ereport(FATAL, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("option \"%s\" of a Kafka source is not allowed", option)));
 		k->scram = k->scram || (strncmp(option, "sasl.mechanism", 14) == 0 && strncmp(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), "SCRAM", 5) == 0);
-		set_option(conf, option, sl_kafka_option_value(option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
+		set_option(conf, option, sl_kafka_option_value(option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), brokers));
 	}
 	sl_commit();
 	MemoryContextSwitchTo(context);

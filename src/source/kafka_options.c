@@ -91,14 +91,14 @@ is_reference(const char *name, const char *value)
 }
 
 const char *
-sl_kafka_option_value(const char *name, const char *value)
+sl_kafka_option_value(const char *name, const char *value, const char *brokers)
 {
 	sl_error err = {0};
 	char *secret;
 
 	if (!is_reference(name, value))
 		return value;
-	secret = sl_secret_resolve(value, &err);
+	secret = !is_secret(name) || sl_secret_may_go_to(brokers, &err) ? sl_secret_resolve(value, &err) : NULL;
 	if (!secret)
 	{
 		sl_worker_error("option \"%s\": %s. %s", name, err.message, err.hint);
@@ -151,7 +151,9 @@ stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 
 		if (!sl_secret_check(value, &err))
 			ereport(ERROR,
-					(errcode(sl_sqlstate(&err)), errmsg("option \"%s\": %s", name, err.message), errhint("%s", err.hint)));
+					(errcode(sl_sqlstate(&err)), errmsg("option \"%s\": %s", name, err.message), errhint("%s", err.hint),
+					 /* the statement may hold the secret */
+					 errhidestmt(true), errhidecontext(true)));
 		PG_RETURN_VOID();
 	}
 	if (strncmp(name, "sasl.mechanism", 14) == 0 && !mechanism_allowed(value))

@@ -24,7 +24,8 @@ typedef struct sl_dead_letter
 {
 	const char *payload;
 	size_t n;
-	const char *origin; /* a JSON object */
+	const char *origin;	 /* a JSON object */
+	const char *headers; /* likewise, or NULL: attributes that its records have beside their own */
 	sl_error error;
 	struct sl_dead_letter *next;
 } sl_dead_letter;
@@ -40,6 +41,7 @@ typedef struct sl_batch
 	size_t units;		 /* and have given */
 	const char *origin;	 /* where limit is 1: that one's, a JSON object; */
 	const char *payload; /* and its bytes, where it isn't in logs */
+	const char *headers; /* and its headers, or NULL */
 	size_t payload_n;
 	int64 watermark; /* ns: how far the source has come, with this batch or by waiting */
 } sl_batch;
@@ -102,13 +104,17 @@ extern bool sl_batch_enter(sl_batch *batch, const char *place, sl_error *why);
 extern bool sl_is_data_error(int sqlstate);
 
 /* Adds a message that can't be decoded; payload must live as long as the batch. */
-extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const sl_error *error);
+extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const char *headers,
+						  const sl_error *error);
 
 /* Is an option of librdkafka's one that a source may have? (kafka_options.c) */
 extern bool sl_kafka_option_allowed(const char *name);
 
-/* What librdkafka is given for an option: its value, or the secret that it refers to; FATAL where there is none. */
-extern const char *sl_kafka_option_value(const char *name, const char *value);
+/*
+ * What librdkafka is given for an option: its value, or the secret that it
+ * refers to; FATAL where there is none, or these brokers may not have it.
+ */
+extern const char *sl_kafka_option_value(const char *name, const char *value, const char *brokers);
 
 /* The names of those, for a hint. */
 extern char *sl_kafka_options(void);

@@ -142,7 +142,7 @@ sl_lowest_watermark(const sl_slot *except)
 	{
 		sl_slot *slot = &sl_shared_state->slots[i];
 
-		if (slot != except && slot->state != SL_FREE && slot->wanted && slot->kind == SL_EVALUATOR)
+		if (slot != except && slot->state != SL_FREE && (slot->wanted || slot->pid) && slot->kind == SL_EVALUATOR)
 			lowest = Min(lowest, (int64) pg_atomic_read_u64(&slot->watermark));
 	}
 	LWLockRelease(sl_shared_state->lock);

@@ -108,7 +108,7 @@ extern void sl_wake(sl_kind kind);
 extern void sl_wake_at_commit(sl_kind kind);
 
 /*
- * How far all sources that are to be read have come, but for one's own slot
+ * How far all sources that are to be read, or are being left, have come, but for one's own slot
  * (or NULL): the lowest of their watermarks.  PG_INT64_MAX where there is no
  * other, PG_INT64_MIN while one of them hasn't said.
  */

@@ -198,6 +198,14 @@ $server->sql(q{SELECT stacklens.alter_source('late', group_id => 'late-2')});
 $kafka->produce('late', [ record('regrouped', 1) ]);
 $server->wait_for('a record in the new group', q{SELECT count FROM stacklens.alerts WHERE service = 'regrouped'}, is => 1);
 is($server->sql(q{SELECT next_offset FROM stacklens.positions WHERE source = 'late'}), $was + 3, 'another group: the table says where');
+$kafka->create_topic('later', partitions => 1);
+$server->sql(q{SELECT stacklens.alter_source('late', topic => 'later')});
+$server->wait_for('its position', q{SELECT count(*) FROM stacklens.positions WHERE topic = 'later'}, is => 1);
+$kafka->produce('later', [ record('later', 1) ]);
+$server->wait_for('a record of another topic', q{SELECT count FROM stacklens.alerts WHERE service = 'later'}, is => 1);
+is($server->sql(q{SELECT string_agg(topic || ' ' || COALESCE(lag::text, '-'), ', ' ORDER BY topic) FROM stacklens.positions WHERE source = 'late'}), 'late -, later 0', 'another topic: the old one is no lag');
+$server->sql(q{SELECT stacklens.alter_source('late', topic => 'late')});
+$server->wait_for('its evaluator', q{SELECT owner IS NOT NULL FROM stacklens.positions WHERE source = 'late' AND topic = 'late'});
 like($server->error_of(q{SELECT stacklens.alter_source('late', format => 'xml')}), qr/22023: unknown log format "xml"/, 'what can not be made can not be altered to');
 like($server->error_of(q{SELECT stacklens.alter_source('nothing')}), qr/42704: source "nothing" does not exist/, 'nor what is not there');
 

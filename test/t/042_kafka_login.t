@@ -96,6 +96,16 @@ says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.m
 says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'PLAIN', 'sasl.username' => 'alice', 'sasl.password' => 'file:link'),
 	'secret "file:link" is no file that the server can read', 'a link is no secret');
 
+# --- secrets go to listed hosts only ---
+$server->sql(q{ALTER SYSTEM SET stacklens.secret_hosts = '*.example.com, 10.0.0.*'});
+$server->sql('SELECT pg_reload_conf()');
+says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'PLAIN', 'sasl.username' => 'alice', 'sasl.password' => 'file:alice'),
+	'secrets may not be sent to host "127.0.0.1"', 'a host that is not listed gets no secret');
+$server->sql(q{ALTER SYSTEM SET stacklens.secret_hosts = '127.0.0.*'});
+$server->sql('SELECT pg_reload_conf()');
+reads(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'PLAIN', 'sasl.username' => 'alice', 'sasl.password' => 'file:alice'),
+	'one that is does');
+
 # --- what is refused at once ---
 sub refused { my ($options, $pattern, $what) = @_; like($server->error_of("SELECT stacklens.create_kafka_source('x', 'b:1', 't', options => '$options')"), $pattern, $what); return }
 refused('{"sasl.password": "hunter2"}', qr/22023: option "sasl.password": a secret is written as a reference, not as itself.*HINT:  Write env:NAME/s, 'a secret itself');

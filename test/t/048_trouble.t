@@ -44,7 +44,8 @@ is($server->sql($firings), 997, 'nothing of them is left in a correlation');
 like($server->log_text($log), qr/ERROR:  no message like "bad"/, 'the log says so');
 
 # --- the same from Kafka: one message of many records ---
-$kafka->produce('trouble', [ '[' . join(',', map { my $text = $_ == 2003 ? 'bad' : 'good'; qq({"kind": "m", "n": $_, "message": "$text"}) } 2001 .. 2005) . ']', "\xFF\xFE" ], partition => 0);
+$server->sql(q{SELECT stacklens.create_rule('keyed', match => '{"messaging.kafka.message.key": "some key", "n": 2003}')});
+$kafka->produce('trouble', [ '[' . join(',', map { my $text = $_ == 2003 ? 'bad' : 'good'; qq({"kind": "m", "n": $_, "message": "$text"}) } 2001 .. 2005) . ']', "\xFF\xFE" ], partition => 0, key => 'some key');
 $kafka->produce('trouble', [ map { qq({"kind": "m", "n": $_, "message": "good"}) } 2006 .. 2100 ], partition => 1);
 ok($server->wait_for('those of Kafka', $alerts, is => '1096/1096'), 'one record of a message is set aside, not its neighbours');
 is($server->sql(q{SELECT origin ->> 'offset', origin ->> 'record', convert_from(payload, 'UTF8')::jsonb -> (origin ->> 'record')::int ->> 'n' FROM stacklens.dead_letters WHERE origin ->> 'source' = 'trouble' AND sqlstate = '22001'}),
@@ -58,6 +59,7 @@ $server->sql('DROP TRIGGER refuse ON stacklens_internal.alerts');
 is($server->sql(q{SELECT stacklens.redrive(array_agg(id)) FROM stacklens.dead_letters WHERE sqlstate = '22001'}), 4, 'mended, four are sent again');
 ok($server->wait_for('all of them', $alerts, is => '1100/1100'), 'and judged once');
 is($server->sql($firings), 1100, 'in the correlation, too');
+ok($server->wait_for('the key', q{SELECT count FROM stacklens.alerts WHERE rule = 'keyed'}, is => 1), 'with the key of its message');
 my ($status, $out, $err) = $server->node->psql('stacklens', q{SELECT stacklens.redrive('{"sqlstate": "22P02"}'::jsonb)});
 is($out, 0, 'what still is nothing stays');
 like($err, qr/WARNING:  dead letter \d+ stays: payload is neither|WARNING:  dead letter \d+ stays: .*neither an OTLP request/, 'with a warning that says why');
