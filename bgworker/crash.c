@@ -2,8 +2,6 @@
  * crash.c
  *	  See crash.h.
  */
-#include "stacklens.h"
-
 #include "bgworker/crash.h"
 
 #include "common/file_perm.h"
@@ -138,4 +136,14 @@ sl_crash_at(const char *place)
 		if (known[i].times >= 2 && strcmp(known[i].place, place) == 0)
 			return true;
 	return false;
+}
+
+bool
+sl_crash_enter(const char *place, sl_error *why)
+{
+	if (!sl_crash_at(place))
+		return false;
+	sl_fail(why, "57P02", "workers crashed when they judged this, twice");
+	sl_error_detail(why, "The server's log has the signal and, where cores are kept, one of them tells more.");
+	return true;
 }

@@ -13,6 +13,8 @@
 #ifndef SL_CRASH_H
 #define SL_CRASH_H
 
+#include "stacklens.h"
+
 /* Opens the source's file and sets the handlers; true where workers crashed a short time ago. */
 extern bool sl_crash_init(const char *source);
 
@@ -22,5 +24,8 @@ extern bool sl_crash_init(const char *source);
  * twice: then the record is not to be touched.
  */
 extern bool sl_crash_at(const char *place);
+
+/* The same for a unit that is taken alone, before it is decoded; *why gets what is to be said of it. */
+extern bool sl_crash_enter(const char *place, sl_error *why);
 
 #endif /* SL_CRASH_H */

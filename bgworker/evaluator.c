@@ -107,24 +107,6 @@ judge_record(const sl_rules *rules, const sl_record *record, sl_matches *matches
 	return n;
 }
 
-bool
-sl_is_data_error(int sqlstate)
-{
-	int category = ERRCODE_TO_CATEGORY(sqlstate);
-
-	return category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-}
-
-bool
-sl_batch_enter(sl_batch *batch, const char *place, sl_error *why)
-{
-	if (batch->limit > 1 || !sl_crash_at(place))
-		return false;
-	sl_fail(why, "57P02", "workers crashed when they judged this, twice");
-	sl_error_detail(why, "The server's log has the signal and, where cores are kept, one of them tells more.");
-	return true;
-}
-
 /*
  * How many units are taken at a time.  A batch that fails for its data is
  * tried again by halves, down to the one that does it; then with twice as

@@ -52,3 +52,11 @@ sl_error_from(sl_arena *arena, const ErrorData *error)
 	err.sqlstate = sl_str_copy(arena, unpack_sql_state(error->sqlerrcode), 5).p;
 	return err;
 }
+
+bool
+sl_is_data_error(int sqlstate)
+{
+	int category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}

@@ -43,10 +43,13 @@ enum
 
 /* Core's errors and memory as the server's (error.c). */
 pg_noreturn extern void sl_ereport(const sl_error *err);
+extern int sl_sqlstate(const sl_error *err);
+
+/* Is an error the fault of data (classes 22 and 54), so that less of them may do? */
+extern bool sl_is_data_error(int sqlstate);
+
 /* And back: what the server said, for a dead letter. */
 extern sl_error sl_error_from(sl_arena *arena, const ErrorData *error);
-
-extern int sl_sqlstate(const sl_error *err);
 
 /*
  * An empty arena whose exhaustion is an error of the server.  Arenas are

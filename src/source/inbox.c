@@ -15,6 +15,7 @@
 #include "source/source.h"
 
 #include "access/xact.h"
+#include "bgworker/crash.h"
 #include "bgworker/worker.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -233,7 +234,7 @@ was_fatal(sl_batch *batch, HeapTuple tuple)
 	batch->origin = origin_of(batch, tuple);
 	/* sent again, it is another one */
 	snprintf(place, sizeof(place), "inbox/%lld/%llu", (long long) row_id(tuple), (unsigned long long) row_xid(tuple));
-	if (!sl_batch_enter(batch, place, &why))
+	if (!sl_crash_enter(place, &why))
 		return false;
 	sl_batch_dead(batch, "", 0, batch->origin, NULL, &why);
 	return true;

@@ -37,6 +37,7 @@
  */
 #include "source/source.h"
 
+#include "bgworker/crash.h"
 #include "bgworker/worker.h"
 #include "core/utf8.h"
 
@@ -1012,7 +1013,7 @@ was_fatal(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 	batch->payload_n = message->len;
 	batch->headers = headers_of(batch, message);
 	snprintf(place, sizeof(place), "%s/%d/%lld", k->topic, message->partition, (long long) message->offset);
-	if (!sl_batch_enter(batch, place, &why))
+	if (!sl_crash_enter(place, &why))
 		return false;
 	sl_batch_dead(batch, message->payload, message->len, batch->origin, batch->headers, &why);
 	return true;

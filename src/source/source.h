@@ -93,16 +93,6 @@ extern sl_source *sl_kafka_open(const char *name);
 	" span_id, request_id, error_code, attributes::text, resource::text"
 extern void sl_log_row(sl_batch *batch, struct HeapTupleData *tuple);
 
-/*
- * Where limit is 1: the unit that comes next, before it is decoded.  True
- * when it was the end of two workers: then it is not to be decoded, and *why
- * says so.
- */
-extern bool sl_batch_enter(sl_batch *batch, const char *place, sl_error *why);
-
-/* Is an error the fault of data (classes 22 and 54), so that less of them may do? */
-extern bool sl_is_data_error(int sqlstate);
-
 /* Adds a message that can't be decoded; payload must live as long as the batch. */
 extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const char *headers,
 						  const sl_error *error);
