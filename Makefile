@@ -3,7 +3,7 @@
 #   make              build all three
 #   make install      install them (PG_CONFIG says for which server)
 #   make test         the whole suite, against real servers (installs what only tests need)
-#   make chaos        two hundred faults under load (an hour); test/t/050_chaos.t
+#   make chaos        two hundred faults under load (ten minutes); test/t/050_chaos.t
 #   make installcheck pg_regress on a server of its own
 #   make deps         install what building needs (Debian)
 #   make stacklens-rule   the command line tool alone, without a server's headers
