@@ -83,6 +83,14 @@ remember(const char *place)
 	}
 }
 
+static void
+note_place(const char *place)
+{
+	line_length = 0;
+	snprintf(line, sizeof(line), "%lld %s\n", (long long) time(NULL), place);
+	line_length = (sig_atomic_t) strlen(line);
+}
+
 bool
 sl_crash_init(const char *source)
 {
@@ -118,7 +126,7 @@ sl_crash_init(const char *source)
 	else if (stale && ftruncate(file, 0) != 0)
 		ereport(LOG, (errcode_for_file_access(), errmsg("could not truncate file \"%s\": %m", path)));
 	set_handlers();
-	(void) sl_crash_at("");
+	sl_crash_leave();
 	if (careful)
 		ereport(LOG,
 				(errmsg("a worker of source \"%s\" crashed: its records are judged one by one for a while", source),
@@ -127,23 +135,21 @@ sl_crash_init(const char *source)
 }
 
 bool
-sl_crash_at(const char *place)
+sl_crash_enter(const char *place, sl_error *why)
 {
-	line_length = 0;
-	snprintf(line, sizeof(line), "%lld %s\n", (long long) time(NULL), place);
-	line_length = (sig_atomic_t) strlen(line);
-	for (int i = 0; place[0] && i < n_known; i++)
+	note_place(place);
+	for (int i = 0; i < n_known; i++)
 		if (known[i].times >= 2 && strcmp(known[i].place, place) == 0)
+		{
+			sl_fail(why, "57P02", "workers crashed when they judged this, twice");
+			sl_error_detail(why, "The server's log has the signal and, where cores are kept, one of them tells more.");
 			return true;
+		}
 	return false;
 }
 
-bool
-sl_crash_enter(const char *place, sl_error *why)
+void
+sl_crash_leave(void)
 {
-	if (!sl_crash_at(place))
-		return false;
-	sl_fail(why, "57P02", "workers crashed when they judged this, twice");
-	sl_error_detail(why, "The server's log has the signal and, where cores are kept, one of them tells more.");
-	return true;
+	note_place("");
 }

@@ -19,13 +19,13 @@
 extern bool sl_crash_init(const char *source);
 
 /*
- * Notes where the worker is, for the case that it crashes there ("" between
- * records, or where it takes many at once).  True when workers crashed there
- * twice: then the record is not to be touched.
+ * Notes the unit that a worker takes alone, before it is decoded, for the case
+ * that it crashes there.  True when workers crashed there twice: then it is not
+ * to be touched, and *why gets what is to be said of it.
  */
-extern bool sl_crash_at(const char *place);
-
-/* The same for a unit that is taken alone, before it is decoded; *why gets what is to be said of it. */
 extern bool sl_crash_enter(const char *place, sl_error *why);
+
+/* It is at none any more, or takes many at once. */
+extern void sl_crash_leave(void);
 
 #endif /* SL_CRASH_H */

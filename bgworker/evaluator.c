@@ -313,7 +313,7 @@ evaluate(sl_batch *batch, int wait_ms)
 		sl_correlations_store(correlations);
 	sl_matches_store(matches);
 	/* what a commit runs into is no record's doing */
-	(void) sl_crash_at("");
+	sl_crash_leave();
 	if (effects)
 		sl_commit();
 	else
@@ -365,7 +365,7 @@ step(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		(void) sl_crash_at("");
+		sl_crash_leave();
 		/* where records were tried one by one, it is no fault of theirs */
 		if (!sl_is_data_error(geterrcode()) || limit == 1)
 			PG_RE_THROW();

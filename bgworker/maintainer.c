@@ -72,39 +72,6 @@ publish_wanted(void)
 	sl_commit();
 }
 
-/* Correlation states that no window can reach; true when there are more. */
-static bool
-expire(void)
-{
-	int64 watermark = sl_lowest_watermark(NULL);
-	char sql[128];
-	bool more;
-
-	/* some source hasn't come to where it was */
-	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
-		return false;
-	snprintf(sql, sizeof(sql), "SELECT FROM stacklens_internal.expire_correlations(" INT64_FORMAT ", 10000) n WHERE n = 10000", watermark);
-	sl_begin();
-	more = sl_execute(sql, false) > 0;
-	sl_commit();
-	return more;
-}
-
-/* Alerts that nothing was heard of for as long as their rules say. */
-static void
-resolve_quiet(void)
-{
-	int64 watermark = sl_lowest_watermark(NULL);
-	char sql[100];
-
-	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
-		return;
-	snprintf(sql, sizeof(sql), "SELECT stacklens_internal.resolve_quiet_alerts(" INT64_FORMAT ")", watermark);
-	sl_begin();
-	sl_execute(sql, false);
-	sl_commit();
-}
-
 static bool
 has_row(const char *sql)
 {
@@ -114,6 +81,22 @@ has_row(const char *sql)
 	result = sl_execute(sql, false) > 0;
 	sl_commit();
 	return result;
+}
+
+/* The same with what all sources have come to for %s; false while some source hasn't come to where it was. */
+static bool
+has_row_by_now(const char *format)
+{
+	int64 watermark = sl_lowest_watermark(NULL);
+	char number[32];
+	StringInfoData sql;
+
+	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
+		return false;
+	snprintf(number, sizeof(number), INT64_FORMAT, watermark);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, format, number);
+	return has_row(sql.data);
 }
 
 static int
@@ -138,13 +121,15 @@ step(void)
 		(void) has_row("SELECT stacklens_internal.forget_logs()");
 		(void) has_row("SELECT stacklens_internal.sum_correlation_counts()");
 		/* in small steps, so that no lock is held for long */
-		more = has_row("SELECT FROM stacklens_internal.forget_old() f WHERE f") | expire();
+		more = has_row("SELECT FROM stacklens_internal.forget_old() f WHERE f") |
+			   /* correlation states that no window can reach */
+			   has_row_by_now("SELECT FROM stacklens_internal.expire_correlations(%s, 10000) n WHERE n = 10000");
 		if (!more)
 			forgot_at = now;
 	}
 	watch = has_row("SELECT FROM stacklens_internal.alerts WHERE status <> 'resolved' AND resolve_after IS NOT NULL LIMIT 1");
 	if (watch)
-		resolve_quiet();
+		(void) has_row_by_now("SELECT stacklens_internal.resolve_quiet_alerts(%s)");
 	return more ? 10 : watch ? 1000
 							 : 5000;
 }

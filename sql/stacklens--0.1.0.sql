@@ -1118,6 +1118,20 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION stacklens_internal.note_change(id uuid, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, change);
+	PERFORM stacklens_internal.wake('notifier');
+END
+$$;
+CREATE FUNCTION stacklens_internal.refuse_alert(id uuid) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
+		HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+END
+$$;
 CREATE FUNCTION stacklens_internal.change_alert(id uuid, new_status text, note text) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -1126,8 +1140,7 @@ DECLARE
 BEGIN
 	SELECT a.status INTO old FROM stacklens_internal.alerts a WHERE a.id = id FOR NO KEY UPDATE;
 	IF old IS NULL THEN
-		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
-			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+		PERFORM stacklens_internal.refuse_alert(id);
 	END IF;
 	IF old = 'resolved' AND new_status <> 'resolved' THEN
 		RAISE EXCEPTION 'alert % is resolved already', id USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -1140,8 +1153,7 @@ BEGIN
 			resolved_by = CASE new_status WHEN 'resolved' THEN stacklens_internal.actor() ELSE a.resolved_by END,
 			resolved_at = CASE new_status WHEN 'resolved' THEN clock_timestamp() ELSE a.resolved_at END
 		WHERE a.id = id;
-		INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, new_status);
-		PERFORM stacklens_internal.wake('notifier');
+		PERFORM stacklens_internal.note_change(id, new_status);
 	END IF;
 	RETURN new_status;
 END
@@ -1150,13 +1162,6 @@ CREATE FUNCTION stacklens.acknowledge_alert(id uuid, note text DEFAULT NULL) RET
 	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'acknowledged', note);
 CREATE FUNCTION stacklens.resolve_alert(id uuid, note text DEFAULT NULL) RETURNS text LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_alert(id, 'resolved', note);
-CREATE FUNCTION stacklens_internal.note_change(id uuid, change text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	INSERT INTO stacklens_internal.changes (alert_id, change) VALUES (id, change);
-	PERFORM stacklens_internal.wake('notifier');
-END
-$$;
 CREATE FUNCTION stacklens.assign_alert(id uuid, assignee text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -1168,8 +1173,7 @@ BEGIN
 	END IF;
 	SELECT COALESCE(a.assignee, '') INTO old FROM stacklens_internal.alerts a WHERE a.id = id FOR NO KEY UPDATE;
 	IF old IS NULL THEN
-		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
-			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+		PERFORM stacklens_internal.refuse_alert(id);
 	END IF;
 	IF old <> COALESCE(assignee, '') THEN
 		UPDATE stacklens_internal.alerts a SET assignee = NULLIF(assign_alert.assignee, '') WHERE a.id = id;
@@ -1189,8 +1193,7 @@ BEGIN
 	END IF;
 	PERFORM FROM stacklens_internal.alerts a WHERE a.id = id;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'alert % does not exist', COALESCE(id::text, 'null') USING ERRCODE = 'no_data_found',
-			HINT = 'SELECT id, issue_code FROM stacklens.alerts; lists them.';
+		PERFORM stacklens_internal.refuse_alert(id);
 	END IF;
 	INSERT INTO stacklens.alert_comments (alert_id, author, comment) VALUES (id, stacklens_internal.actor(), comment)
 	RETURNING at INTO result;
@@ -1541,28 +1544,23 @@ BEGIN
 	RETURN result;
 END
 $$;
-CREATE FUNCTION stacklens_internal.gateway_change(wanted uuid, new_status text, body bytea) RETURNS jsonb LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	request jsonb := CASE WHEN length(body) = 0 THEN '{}' ELSE convert_from(body, 'UTF8')::jsonb END;
-BEGIN
-	IF jsonb_typeof(request) <> 'object' OR jsonb_typeof(request -> 'note') NOT IN ('string', 'null') THEN
-		RAISE EXCEPTION 'the body is not {"note": "text"}' USING ERRCODE = 'invalid_parameter_value';
-	END IF;
-	PERFORM stacklens_internal.change_alert(wanted, new_status, NULLIF(request ->> 'note', ''));
-	RETURN stacklens_internal.gateway_alert(wanted);
-END
-$$;
 -- {"name": "text"}: the one value that a request's body holds.
-CREATE FUNCTION stacklens_internal.gateway_value(body bytea, name text) RETURNS text LANGUAGE plpgsql
+CREATE FUNCTION stacklens_internal.gateway_value(body bytea, name text, needed boolean DEFAULT true) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	request jsonb := CASE WHEN length(body) = 0 THEN '{}' ELSE convert_from(body, 'UTF8')::jsonb END;
 BEGIN
-	IF jsonb_typeof(request) <> 'object' OR COALESCE(jsonb_typeof(request -> name), '') NOT IN ('string', 'null') THEN
+	IF jsonb_typeof(request) <> 'object' OR COALESCE(jsonb_typeof(request -> name) NOT IN ('string', 'null'), needed) THEN
 		RAISE EXCEPTION 'the body is not {"%": "text"}', name USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	RETURN request ->> name;
+END
+$$;
+CREATE FUNCTION stacklens_internal.gateway_change(wanted uuid, new_status text, body bytea) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM stacklens_internal.change_alert(wanted, new_status, NULLIF(stacklens_internal.gateway_value(body, 'note', needed => false), ''));
+	RETURN stacklens_internal.gateway_alert(wanted);
 END
 $$;
 CREATE FUNCTION stacklens_internal.gateway_assign(wanted uuid, body bytea) RETURNS jsonb LANGUAGE plpgsql

@@ -256,7 +256,6 @@ typedef struct guess
 	char name[47];
 	uint8_t n; /* its length; 0: none */
 	const field *field;
-	uint64_t spare;
 } guess;
 
 struct sl_matcher
