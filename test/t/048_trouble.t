@@ -93,7 +93,7 @@ for my $round (1 .. 3)
 {
 	$server->sql(qq{SELECT count(stacklens.ingest(jsonb_build_object('kind', 'm', 'n', 5000 + $round, 'message', 'good')))});
 	kill 'KILL', $server->worker_pid('evaluator');
-	poll_for('the server', 60, sub { ($server->node->psql('stacklens', 'SELECT 1'))[0] == 0 });
+	poll_for('the server', 60, sub { ($server->try_sql('SELECT 1'))[0] == 0 });
 }
 ok($server->wait_for('all', $alerts, is => '1503/1503'), 'kill -9 sets nothing aside');
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'nothing at all');

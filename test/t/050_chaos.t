@@ -60,14 +60,14 @@ sub ingest
 {
 	my ($number) = @_;
 	my $values = join ', ', map { my $n = $ingested + $_; qq('{"kind": "load", "service": "inbox", "n": "i$n"}') } 1 .. $number;
-	my ($status) = $server->node->psql('stacklens', "SELECT stacklens.ingest(ARRAY[$values]::jsonb[])");
+	my ($status) = $server->try_sql("SELECT stacklens.ingest(ARRAY[$values]::jsonb[])");
 	# whether an unanswered commit happened is not known: the table tells, at the end
 	$maybe{$ingested + $_} = 1 for grep { $status != 0 } 1 .. $number;
 	$ingested += $number;
 	return $status == 0;
 }
 
-sub pid_of { my ($kind) = @_; my ($status, $pid) = $server->node->psql('stacklens', "SELECT pid FROM stacklens.stat_workers WHERE kind = '$kind' AND pid IS NOT NULL ORDER BY random() LIMIT 1"); return $status == 0 && $pid ? $pid : undef }
+sub pid_of { my ($kind) = @_; my ($status, $pid) = $server->try_sql("SELECT pid FROM stacklens.stat_workers WHERE kind = '$kind' AND pid IS NOT NULL ORDER BY random() LIMIT 1"); return $status == 0 && $pid ? $pid : undef }
 sub kill_worker
 {
 	my ($kind) = @_;
@@ -76,7 +76,7 @@ sub kill_worker
 	poll_for("the server after a crash of the $kind", 60, sub { ingest(10) });
 	return;
 }
-sub set { my ($name, $value) = @_; $server->node->psql('stacklens', "ALTER SYSTEM SET $name = $value"); $server->node->psql('stacklens', 'SELECT pg_reload_conf()'); return }
+sub set { my ($name, $value) = @_; $server->try_sql("ALTER SYSTEM SET $name = $value"); $server->try_sql('SELECT pg_reload_conf()'); return }
 
 # An operator's transaction that is left open until another takes its place.
 my ($operator, $operator_in, $operator_out, $operator_err);
@@ -96,7 +96,7 @@ my @faults = (
 	[ notifier => sub { kill_worker('notifier') } ],
 	[ maintainer => sub { kill_worker('maintainer') } ],
 	[ launcher => sub { kill_worker('launcher') } ],
-	[ terminated => sub { $server->node->psql('stacklens', q{SELECT pg_terminate_backend(pid) FROM stacklens.stat_workers WHERE pid IS NOT NULL ORDER BY random() LIMIT 2}) } ],
+	[ terminated => sub { $server->try_sql(q{SELECT pg_terminate_backend(pid) FROM stacklens.stat_workers WHERE pid IS NOT NULL ORDER BY random() LIMIT 2}) } ],
 	# longer than Kafka waits for it: its partitions are another's when it comes back
 	[ frozen => sub {
 			my $pid = pid_of('evaluator') or return;
@@ -106,7 +106,7 @@ my @faults = (
 			kill 'CONT', $pid;
 		} ],
 	[ rebalance => sub { set('stacklens.workers', 1 + int rand 4) } ],
-	[ rule => sub { $server->node->psql('stacklens', q{SELECT name FROM stacklens.import_rules('{"name": "other", "match": {"x": } . int(rand 1000) . q{}}')}) } ],
+	[ rule => sub { $server->try_sql(q{SELECT name FROM stacklens.import_rules('{"name": "other", "match": {"x": } . int(rand 1000) . q{}}')}) } ],
 	[ operator => sub {
 			leave_operator();
 			($operator_in, $operator_out, $operator_err) = ("BEGIN;\nSELECT stacklens.acknowledge_alert(id) FROM stacklens.alerts WHERE rule = 'all';\n", '', '');

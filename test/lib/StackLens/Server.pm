@@ -48,6 +48,16 @@ CONF
 sub node { return $_[0]{node} }
 sub sql { my ($self, $query, %option) = @_; return $self->{node}->safe_psql('stacklens', $query, %option) }
 
+# As psql of the test's server: (status, output, error). A server that ends while psql is still being told what to ask
+# is a failed statement, not the end of the test.
+sub try_sql
+{
+	my ($self, $query) = @_;
+	my ($status, $output, $error);
+	eval { ($status, $output, $error) = $self->{node}->psql('stacklens', $query); 1 } or return (2, '', $@);
+	return ($status, $output, $error);
+}
+
 # The whole of what psql says of a statement that fails; dies if it doesn't.
 sub error_of
 {
@@ -65,7 +75,7 @@ sub wait_for
 	my ($status, $got, $error);
 	my $ok = eval {
 		poll_for($what, $option{seconds} // 60, sub {
-			($status, $got, $error) = $self->{node}->psql('stacklens', $query);
+			($status, $got, $error) = $self->try_sql($query);
 			return $status == 0 && $got eq $expected;
 		});
 	};
