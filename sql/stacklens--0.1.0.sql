@@ -410,6 +410,10 @@ CREATE TABLE stacklens.logs (
 ) PARTITION BY RANGE (arrived_at);
 CREATE INDEX logs_xid_id ON stacklens.logs (xid, id);
 CREATE INDEX logs_timestamp ON stacklens.logs (timestamp);
+-- Others cost more than they give (bench/inbox.pl): a frequent service, a text of some hours are found by time.
+CREATE INDEX logs_errors ON stacklens.logs (timestamp) WHERE severity_number >= 17;
+CREATE INDEX logs_service ON stacklens.logs (service);
+CREATE INDEX logs_trace_id ON stacklens.logs (trace_id) WHERE trace_id IS NOT NULL;
 -- for a clock that jumps; it stays empty otherwise
 CREATE TABLE stacklens_internal.logs_default PARTITION OF stacklens.logs DEFAULT;
 COMMENT ON TABLE stacklens.logs IS 'Log records taken in without Kafka: the evaluator''s inbox. INSERT and COPY work; defaults fill what is left out';
@@ -679,8 +683,13 @@ CREATE TABLE stacklens_internal.positions (
 	owner text,
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	watermark bigint,			-- event time, ns since 1970
+	last_timestamp bigint,		-- Kafka's time of the message before next_offset, ms since 1970
 	PRIMARY KEY (source, topic, partition)
 ) WITH (fillfactor = 50);
+
+-- Does a source of these options read it?
+CREATE FUNCTION stacklens_internal.reads_partition(options jsonb, partition int) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'stacklens_reads_partition' LANGUAGE C STRICT IMMUTABLE;
 
 CREATE FUNCTION stacklens_internal.check_kafka_option(name text, value text) RETURNS void
 	AS 'MODULE_PATHNAME', 'stacklens_check_kafka_option' LANGUAGE C STRICT;
@@ -825,9 +834,9 @@ COMMENT ON VIEW stacklens.sources IS 'Where records come from, besides the inbox
 
 CREATE VIEW stacklens.positions AS
 	SELECT p.source, p.topic, p.partition, p.next_offset, p.high_watermark,
-		   CASE WHEN s.topic = p.topic THEN greatest(p.high_watermark - p.next_offset, 0) END AS lag, p.owner, p.updated_at
+		   CASE WHEN s.topic = p.topic AND stacklens_internal.reads_partition(s.options, p.partition) THEN greatest(p.high_watermark - p.next_offset, 0) END AS lag, p.owner, p.updated_at
 	FROM stacklens_internal.positions p LEFT JOIN stacklens_internal.sources s ON s.name = p.source;
-COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated; without lag where the source has another topic now';
+COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated; without lag where the source reads it no longer';
 
 CREATE VIEW stacklens.gaps AS
 	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason FROM stacklens_internal.gaps g;
@@ -1241,6 +1250,7 @@ CREATE FUNCTION stacklens_internal.forget_old() RETURNS boolean LANGUAGE plpgsql
 DECLARE
 	alerts bigint;
 	changes bigint;
+	letters bigint;
 BEGIN
 	WITH old AS (
 		SELECT a.id FROM stacklens_internal.alerts a
@@ -1263,7 +1273,11 @@ BEGIN
 	)
 	DELETE FROM stacklens.alert_feed f USING old o WHERE f.epoch = o.epoch AND f.seq = o.seq;
 	GET DIAGNOSTICS changes = ROW_COUNT;
-	RETURN alerts = 5000 OR changes = 10000;
+	DELETE FROM stacklens.dead_letters d WHERE d.id IN (
+		SELECT o.id FROM (SELECT l.id, l.at FROM stacklens.dead_letters l ORDER BY l.id LIMIT 1000) o
+		WHERE o.at < now() - stacklens_internal.retention('stacklens.dead_letter_retention'));
+	GET DIAGNOSTICS letters = ROW_COUNT;
+	RETURN alerts = 5000 OR changes = 10000 OR letters = 1000;
 END
 $$;
 
@@ -1472,21 +1486,62 @@ END
 $$;
 COMMENT ON FUNCTION stacklens.health IS 'Each part: ok, warning, critical or off, with the runbook''s thresholds and what to do';
 
+-- A family of OpenMetrics: its lines, or none where it has no sample.
+CREATE FUNCTION stacklens_internal.metric(name text, type text, help text, samples text[]) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+	RETURN format(E'# TYPE %1$s %2$s\n# HELP %1$s %3$s\n', name, type, help)
+		|| (SELECT string_agg(name || CASE type WHEN 'counter' THEN '_total' ELSE '' END || s, E'\n') FROM unnest(samples) AS s) || E'\n';
 CREATE FUNCTION stacklens.metrics() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT string_agg(m.line, E'\n' ORDER BY m.nth) || E'\n# EOF\n' FROM (
-		SELECT 10 AS nth, E'# TYPE stacklens_alerts gauge\n# HELP stacklens_alerts Alerts by status.' AS line
-		UNION ALL SELECT 11, format('stacklens_alerts{status="%s"} %s', s.name, (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.status = s.name))
-			FROM unnest(ARRAY['open', 'acknowledged', 'resolved']) AS s (name)
-		UNION ALL SELECT 20, E'# TYPE stacklens_source_records counter\n# HELP stacklens_source_records Records judged since the worker was made.'
-		UNION ALL SELECT 21, format('stacklens_source_records_total{source=%s} %s', to_json(s.name), s.records) FROM stacklens.stat_sources s
-		UNION ALL SELECT 30, E'# TYPE stacklens_source_matches counter\n# HELP stacklens_source_matches Matches of rules since the worker was made.'
-		UNION ALL SELECT 31, format('stacklens_source_matches_total{source=%s} %s', to_json(s.name), s.matches) FROM stacklens.stat_sources s
-		UNION ALL SELECT 40, E'# TYPE stacklens_source_lag gauge\n# HELP stacklens_source_lag Records not judged yet.'
-		UNION ALL SELECT 41, format('stacklens_source_lag{source=%s} %s', to_json(s.name), COALESCE(s.lag, 0)) FROM stacklens.stat_sources s
-		UNION ALL SELECT 50, E'# TYPE stacklens_dead_letters gauge\n# HELP stacklens_dead_letters Records set aside.'
-		UNION ALL SELECT 51, format('stacklens_dead_letters %s', (SELECT count(*) FROM stacklens.dead_letters))
-	) m;
+	WITH source AS MATERIALIZED (
+		SELECT format('{source=%s} ', to_json(s.name)) AS label, s.* FROM stacklens.stat_sources s
+	), place AS MATERIALIZED (
+		SELECT format('{source=%s,topic=%s,partition="%s"} ', to_json(p.source), to_json(p.topic), p.partition) AS label, p.*
+		FROM stacklens.positions p WHERE p.lag IS NOT NULL
+	), worker AS MATERIALIZED (
+		SELECT format('{kind=%s,source=%s} ', to_json(w.kind), to_json(COALESCE(w.source, ''))) AS label,
+			count(w.pid) FILTER (WHERE w.state = 'running') AS running, sum(w.restarts) AS restarts
+		FROM stacklens_internal.workers() w GROUP BY w.kind, w.source
+	)
+	SELECT concat(
+		stacklens_internal.metric('stacklens_alerts', 'gauge', 'Alerts by status.',
+			(SELECT array_agg(format('{status="%s"} %s', s.name, (SELECT count(*) FROM stacklens_internal.alerts a WHERE a.status = s.name)))
+				FROM unnest(ARRAY['open', 'acknowledged', 'resolved']) AS s (name))),
+		stacklens_internal.metric('stacklens_rules', 'gauge', 'Rules that judge records.',
+			ARRAY[' ' || (SELECT count(*) FROM stacklens_internal.rules r WHERE r.enabled)]),
+		stacklens_internal.metric('stacklens_rules_left_out', 'gauge', 'Enabled rules that could not be compiled.',
+			ARRAY[' ' || (SELECT count(*) FROM stacklens_internal.rules r WHERE r.enabled AND r.error IS NOT NULL)]),
+		stacklens_internal.metric('stacklens_source_records', 'counter', 'Records judged since the workers were made.',
+			(SELECT array_agg(label || s.records ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_source_bytes', 'counter', 'Bytes of messages read since the workers were made.',
+			(SELECT array_agg(label || s.bytes ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_source_batches', 'counter', 'Transactions of records judged since the workers were made.',
+			(SELECT array_agg(label || s.batches ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_source_matches', 'counter', 'Matches of rules since the workers were made.',
+			(SELECT array_agg(label || s.matches ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_source_dead_letters', 'counter', 'Records set aside since the workers were made.',
+			(SELECT array_agg(label || s.dead_letters ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_source_lag', 'gauge', 'Records not judged yet.',
+			(SELECT array_agg(label || COALESCE(s.lag, 0) ORDER BY s.name) FROM source s)),
+		stacklens_internal.metric('stacklens_partition_lag', 'gauge', 'Records of a partition not judged yet.',
+			(SELECT array_agg(label || p.lag ORDER BY p.source, p.topic, p.partition) FROM place p)),
+		stacklens_internal.metric('stacklens_partition_next_offset', 'gauge', 'The offset of a partition that is judged next.',
+			(SELECT array_agg(label || p.next_offset ORDER BY p.source, p.topic, p.partition) FROM place p)),
+		stacklens_internal.metric('stacklens_workers', 'gauge', 'Background workers that run.',
+			(SELECT array_agg(label || w.running ORDER BY label) FROM worker w)),
+		stacklens_internal.metric('stacklens_worker_restarts', 'counter', 'How often workers were started again.',
+			(SELECT array_agg(label || w.restarts ORDER BY label) FROM worker w)),
+		stacklens_internal.metric('stacklens_dead_letters', 'gauge', 'Records set aside that wait for redrive or discard.',
+			ARRAY[' ' || (SELECT count(*) FROM stacklens.dead_letters)]),
+		stacklens_internal.metric('stacklens_gaps', 'gauge', 'Stretches of sources that were deleted before they were judged.',
+			ARRAY[' ' || (SELECT count(*) FROM stacklens_internal.gaps)]),
+		stacklens_internal.metric('stacklens_correlation_groups', 'gauge', 'Groups that a correlation keeps.',
+			(SELECT array_agg(format('{rule=%s} %s', to_json(c.name), c.groups) ORDER BY c.name) FROM stacklens.stat_correlations c)),
+		stacklens_internal.metric('stacklens_connections', 'gauge', 'Client connections of the server.',
+			ARRAY[' ' || (SELECT count(*) FROM pg_stat_activity a WHERE a.backend_type = 'client backend')]),
+		stacklens_internal.metric('stacklens_connections_limit', 'gauge', 'The server''s max_connections.',
+			ARRAY[' ' || current_setting('max_connections')]),
+		E'# EOF\n');
 END;
 COMMENT ON FUNCTION stacklens.metrics IS 'Counters and gauges as OpenMetrics text';
 
@@ -1619,7 +1674,7 @@ BEGIN
 		stacklens.stat_progress_backtest TO stacklens_reader;
 	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
 	-- called by views with the rights of whoever asks
-	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(),
+	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
 		stacklens_internal.backtests() TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
 		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),

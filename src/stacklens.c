@@ -30,6 +30,7 @@ static struct
 } retentions[] = {
 	{"stacklens.log_retention", "How long stacklens.logs keeps records.", 7 * 24 * 60},
 	{"stacklens.alert_retention", "How long resolved alerts are kept.", 90 * 24 * 60},
+	{"stacklens.dead_letter_retention", "How long dead letters are kept.", 90 * 24 * 60},
 	{"stacklens.feed_retention", "How long changes are kept in stacklens.alert_feed.", 24 * 60},
 };
 int sl_debug = SL_DEBUG_OFF;

@@ -27,6 +27,11 @@
  *
  *		UNCHECKED → CHECKING → NONE → ASKED → (COMMITTING) → COMMITTED → READING
  *
+ * A topic that was deleted and made again is another one, though it has the
+ * name; this version of Kafka's protocol doesn't tell.  So a partition is read
+ * from the message before its position, whose time must be what it was when
+ * that message was judged; where Kafka has it no longer, there is no telling.
+ *
  * Rebalance callbacks only note what librdkafka wants; it waits for our
  * assign().  Questions carry the number of the rebalance that they belong to:
  * an answer to an older one is passed over.
@@ -89,6 +94,10 @@ typedef struct partition
 	bool out_of_range;	   /* Kafka has no longer what comes next */
 	int64 watermark;	   /* ns; of next */
 	int64 taken_watermark; /* of taken */
+	int64 last;			   /* Kafka's time of the message before next, in ms; -1 unknown */
+	int64 taken_last;	   /* of the one before taken */
+	bool verify;		   /* that message is read again: is it the one that was judged? */
+	bool anew;			   /* it isn't */
 	int64 active_at;	   /* by sl_now_ms, when there were messages */
 } partition;
 
@@ -103,6 +112,7 @@ typedef struct kafka
 	char *adopted; /* the incarnation that a restored dump came from, or "" */
 	int term;
 	bool start_latest;
+	sl_ranges wanted; /* partitions; none: all */
 	sl_format format;
 
 	rd_kafka_t *client;
@@ -157,7 +167,13 @@ rebalance_cb(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
 	k->revoked = true;
 	k->rebalances++;
 	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+	{
 		k->offered = rd_kafka_topic_partition_list_copy(list);
+		/* the others are another database's */
+		for (int i = k->offered->cnt; i-- > 0;)
+			if (!sl_ranges_hold(&k->wanted, k->offered->elems[i].partition))
+				rd_kafka_topic_partition_list_del_by_idx(k->offered, i);
+	}
 }
 
 static void complain(kafka *k, const char *format, ...) pg_attribute_printf(2, 3);
@@ -315,21 +331,22 @@ store_positions(kafka *k)
 		  *old = palloc(k->n_partitions * sizeof(Datum)),
 		  *new = palloc(k->n_partitions * sizeof(Datum)),
 		  *high = palloc(k->n_partitions * sizeof(Datum)),
-		  *watermarks = palloc(k->n_partitions * sizeof(Datum));
-	Datum values[8];
+		  *watermarks = palloc(k->n_partitions * sizeof(Datum)),
+		  *last = palloc(k->n_partitions * sizeof(Datum));
+	Datum values[9];
 	int n = 0;
 
 	if (!plan)
 	{
-		Oid types[8] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+		Oid types[9] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 
-		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark FROM stacklens_internal.positions p"
-						  " JOIN unnest($4, $5, $6, $7, $8) AS m (partition, old, next, high, watermark) ON m.partition = p.partition AND m.old = p.next_offset"
+		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark, m.last FROM stacklens_internal.positions p"
+						  " JOIN unnest($4, $5, $6, $7, $8, $9) AS m (partition, old, next, high, watermark, last) ON m.partition = p.partition AND m.old = p.next_offset"
 						  " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
 						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high, watermark = m.watermark,"
-						  " updated_at = pg_catalog.clock_timestamp()"
+						  " last_timestamp = m.last, updated_at = pg_catalog.clock_timestamp()"
 						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
-						  8, types);
+						  9, types);
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -345,6 +362,7 @@ store_positions(kafka *k)
 		old[n] = Int64GetDatum(p->stored);
 		new[n] = Int64GetDatum(p->taken);
 		watermarks[n] = Int64GetDatum(p->taken_watermark);
+		last[n] = Int64GetDatum(p->taken_last);
 		high[n++] = Int64GetDatum(end);
 	}
 	if (n == 0)
@@ -357,6 +375,7 @@ store_positions(kafka *k)
 	values[5] = PointerGetDatum(construct_array(new, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[6] = PointerGetDatum(construct_array(high, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[7] = PointerGetDatum(construct_array(watermarks, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[8] = PointerGetDatum(construct_array(last, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not store positions");
 	if (SPI_processed != (uint64) n)
@@ -396,6 +415,7 @@ store_progress(kafka *k, bool disown)
 	{
 		k->partitions[i].taken = k->partitions[i].next;
 		k->partitions[i].taken_watermark = k->partitions[i].watermark;
+		k->partitions[i].taken_last = k->partitions[i].last;
 	}
 	sl_begin();
 	store_positions(k);
@@ -496,6 +516,7 @@ decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 					 errdetail("Kafka source \"%s\" goes on at offset %lld instead of %lld.",
 							   k->name, (long long) committed, (long long) p->stored)));
 		p->next = committed;
+		p->last = -1;
 		p->committed = -1; /* until it is committed with the tag */
 		return;
 	}
@@ -510,7 +531,7 @@ load_stored(kafka *k)
 	Oid types[2] = {TEXTOID, TEXTOID};
 	Datum values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
 
-	if (SPI_execute_with_args("SELECT partition, next_offset, watermark FROM stacklens_internal.positions"
+	if (SPI_execute_with_args("SELECT partition, next_offset, watermark, COALESCE(last_timestamp, -1) FROM stacklens_internal.positions"
 							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read positions");
@@ -525,6 +546,7 @@ load_stored(kafka *k)
 		p->watermark = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
 		if (isnull)
 			p->watermark = PG_INT64_MIN;
+		p->last = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
 	}
 }
 
@@ -543,6 +565,7 @@ own_positions(kafka *k)
 		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner)"
 								  " VALUES ($1, $2, $4, $5, $3) ON CONFLICT (source, topic, partition) DO UPDATE"
 								  " SET next_offset = excluded.next_offset, owner = excluded.owner,"
+								  " last_timestamp = CASE WHEN p.next_offset = excluded.next_offset THEN p.last_timestamp END,"
 								  " updated_at = pg_catalog.clock_timestamp()",
 								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not take the positions over");
@@ -576,9 +599,13 @@ assign_partitions(kafka *k)
 	rd_kafka_resp_err_t err;
 
 	for (int i = 0; i < k->n_partitions; i++)
-		rd_kafka_topic_partition_list_add(list, k->topic, k->partitions[i].id)->offset = k->partitions[i].next;
-	for (int i = 0; i < k->n_partitions; i++)
-		k->partitions[i].active_at = sl_now_ms();
+	{
+		partition *p = &k->partitions[i];
+
+		p->verify = p->last >= 0 && p->next > 0;
+		rd_kafka_topic_partition_list_add(list, k->topic, p->id)->offset = p->next - p->verify;
+		p->active_at = sl_now_ms();
+	}
 	err = rd_kafka_assign(k->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (err)
@@ -590,8 +617,8 @@ assign_partitions(kafka *k)
 
 /*
  * A partition whose next offset Kafka has no longer (its retention was
- * faster): what is missing is recorded as a gap, and reading goes on at the
- * first offset that is there.
+ * faster), or that was made anew: what is missing is recorded as a gap, and
+ * reading goes on at the first offset that is there.
  */
 static void
 fill_gaps(kafka *k)
@@ -607,7 +634,7 @@ fill_gaps(kafka *k)
 		rd_kafka_resp_err_t err;
 		Datum values[5];
 
-		if (!p->out_of_range || sl_now_ms() < k->ask_after)
+		if (!(p->out_of_range || p->anew) || sl_now_ms() < k->ask_after)
 			continue;
 		k->ask_after = sl_now_ms() + ASK_EVERY;
 		err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
@@ -616,18 +643,32 @@ fill_gaps(kafka *k)
 			complain(k, "offset %lld of partition %d is out of range: %s", (long long) from, p->id, rd_kafka_err2str(err));
 			continue;
 		}
-		/* a topic that was made anew ends before us: then it is read from its start */
+		if (low == from)
+		{
+			/* only the message before it is gone */
+			p->out_of_range = p->anew = false;
+			p->last = -1;
+			drop_messages(k);
+			k->stage = COMMITTED;
+			return;
+		}
+		/* a topic that was made anew: it is read from its start */
 		values[0] = CStringGetTextDatum(k->name);
 		values[1] = CStringGetTextDatum(k->topic);
 		values[2] = Int32GetDatum(p->id);
 		values[3] = Int64GetDatum(from);
 		values[4] = Int64GetDatum(low);
 		ereport(LOG,
-				(errmsg("topic \"%s\" partition %d has no offset %lld any more", k->topic, p->id, (long long) from),
+				(low > from ? errmsg("topic \"%s\" partition %d has no offset %lld any more", k->topic, p->id, (long long) from)
+							: errmsg("topic \"%s\" partition %d was made anew", k->topic, p->id),
 				 errdetail("Kafka source \"%s\" goes on at offset %lld; stacklens.gaps keeps what was missed.", k->name, (long long) low)));
 		for (int j = 0; j < k->n_partitions; j++)
+		{
 			k->partitions[j].taken = k->partitions[j].next;
+			k->partitions[j].taken_last = k->partitions[j].last;
+		}
 		p->taken = low;
+		p->taken_last = -1;
 		sl_begin();
 		store_positions(k);
 		if (SPI_execute_with_args("INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)"
@@ -636,7 +677,8 @@ fill_gaps(kafka *k)
 			elog(ERROR, "could not record a gap");
 		sl_commit();
 		p->next = low;
-		p->out_of_range = false;
+		p->last = -1;
+		p->out_of_range = p->anew = false;
 		stored_positions(k);
 		drop_messages(k);
 		k->stage = COMMITTED; /* assigned again, with the new offset */
@@ -668,7 +710,7 @@ read_answer(kafka *k)
 		partition *p = &k->partitions[i];
 
 		p->id = from->partition;
-		p->stored = p->first = -1;
+		p->stored = p->first = p->last = -1;
 		p->watermark = PG_INT64_MIN;
 		p->committed = from->offset;
 		if (from->err)
@@ -1162,12 +1204,14 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	{
 		k->partitions[i].taken = k->partitions[i].next;
 		k->partitions[i].taken_watermark = k->partitions[i].watermark;
+		k->partitions[i].taken_last = k->partitions[i].last;
 	}
 	k->used = k->first;
 	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS && batch->units < batch->limit)
 	{
 		rd_kafka_message_t *message = k->messages[k->used];
 		partition *p = find_partition(k, message->partition);
+		rd_kafka_timestamp_type_t type;
 
 		if (message->err)
 		{
@@ -1175,13 +1219,24 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 				p->out_of_range = true;
 			/* its end, past what a compaction or a transaction left nothing of */
 			else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
-				p->taken = Max(p->taken, message->offset);
+			{
+				if (message->offset > p->taken)
+				{
+					p->taken = message->offset;
+					p->taken_last = -1;
+				}
+			}
 			else
 				complain(k, "%s", rd_kafka_message_errstr(message));
 			k->used++;
 			continue;
 		}
-		if (p && message->offset >= p->taken)
+		if (p && p->verify)
+		{
+			p->verify = false;
+			p->anew = message->offset == p->next - 1 && rd_kafka_message_timestamp(message, &type) != p->last;
+		}
+		if (p && !p->anew && message->offset >= p->taken)
 		{
 			size_t before = batch->records.n;
 
@@ -1192,6 +1247,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			move_watermark(k, p, batch, before);
 			batch->bytes += message->len;
 			p->taken = message->offset + 1;
+			p->taken_last = rd_kafka_message_timestamp(message, &type);
 			k->trouble[0] = '\0';
 		}
 		k->used++;
@@ -1241,6 +1297,7 @@ kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 	{
 		k->partitions[i].next = k->partitions[i].taken;
 		k->partitions[i].watermark = k->partitions[i].taken_watermark;
+		k->partitions[i].last = k->partitions[i].taken_last;
 	}
 	for (size_t i = k->first; i < k->used; i++)
 		rd_kafka_message_destroy(k->messages[i]);
@@ -1352,6 +1409,12 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 		if (!sl_kafka_option_allowed(option))
 			ereport(FATAL, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("option \"%s\" of a Kafka source is not allowed", option)));
 		k->scram = k->scram || (strncmp(option, "sasl.mechanism", 14) == 0 && strncmp(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), "SCRAM", 5) == 0);
+		if (strcmp(option, SL_PARTITIONS) == 0)
+		{
+			if (!sl_ranges_read(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), &k->wanted))
+				ereport(FATAL, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"%s\" of Kafka source \"%s\" is no list of partitions", option, k->name)));
+			continue;
+		}
 		set_option(conf, option, sl_kafka_option_value(option, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), brokers));
 	}
 	sl_commit();

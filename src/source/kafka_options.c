@@ -18,11 +18,13 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 
 #include <librdkafka/rdkafka.h>
 
 PG_FUNCTION_INFO_V1(stacklens_check_kafka_option);
 PG_FUNCTION_INFO_V1(stacklens_kafka_options);
+PG_FUNCTION_INFO_V1(stacklens_reads_partition);
 
 static const char *const allowed[] = {
 	"broker.address.family",
@@ -40,6 +42,7 @@ static const char *const allowed[] = {
 	"max.partition.fetch.bytes",
 	"max.poll.interval.ms",
 	"metadata.max.age.ms",
+	SL_PARTITIONS, /* ours */
 	"queued.min.messages",
 	"receive.message.max.bytes",
 	"reconnect.backoff.max.ms",
@@ -108,6 +111,56 @@ sl_kafka_option_value(const char *name, const char *value, const char *brokers)
 	return secret;
 }
 
+/*
+ * Reads "0-3,7": ranges of partitions, both ends included.  False when it is
+ * no such list.
+ */
+bool
+sl_ranges_read(const char *text, sl_ranges *to)
+{
+	to->n = 0;
+	for (const char *s = text;; s++)
+	{
+		long ends[2];
+		char *end;
+
+		for (int i = 0; i < 2; i++)
+		{
+			if (*s < '0' || *s > '9')
+				return false;
+			errno = 0;
+			ends[i] = strtol(s, &end, 10);
+			if (errno || ends[i] > INT32_MAX)
+				return false;
+			s = end;
+			if (i == 0 && *s != '-')
+			{
+				ends[1] = ends[0];
+				break;
+			}
+			s += i == 0;
+		}
+		if (ends[1] < ends[0] || to->n == lengthof(to->v))
+			return false;
+		to->v[to->n].from = (int32) ends[0];
+		to->v[to->n++].to = (int32) ends[1];
+		if (*s == '\0')
+			return true;
+		if (*s != ',')
+			return false;
+	}
+}
+
+/* Is it one of them?  No ranges: any is. */
+bool
+sl_ranges_hold(const sl_ranges *ranges, int32 partition)
+{
+	for (int i = 0; i < ranges->n; i++)
+		if (partition >= ranges->v[i].from && partition <= ranges->v[i].to)
+			return true;
+	return ranges->n == 0;
+}
+
 /* SASL by password; others run programs or ask for tokens. */
 static bool
 mechanism_allowed(const char *value)
@@ -145,6 +198,17 @@ stacklens_check_kafka_option(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" of a Kafka source is not allowed", name),
 				 errhint("Allowed are: %s.", sl_kafka_options())));
+	if (strcmp(name, SL_PARTITIONS) == 0)
+	{
+		sl_ranges ranges;
+
+		if (!sl_ranges_read(value, &ranges))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value \"%s\" of option \"%s\"", value, name),
+					 errhint("It is a list of at most %d ranges of partitions, like \"0-3,7\".", (int) lengthof(ranges.v))));
+		PG_RETURN_VOID();
+	}
 	if (is_reference(name, value))
 	{
 		sl_error err = {0};
@@ -194,4 +258,24 @@ stacklens_kafka_options(PG_FUNCTION_ARGS)
 	rd_kafka_conf_dump_free(all, n);
 	rd_kafka_conf_destroy(conf);
 	return (Datum) 0;
+}
+
+/* reads_partition(options jsonb, partition int): does a source of these options read it? */
+Datum
+stacklens_reads_partition(PG_FUNCTION_ARGS)
+{
+	Jsonb *options = PG_GETARG_JSONB_P(0);
+	JsonbValue found;
+	JsonbValue *value;
+	sl_ranges ranges = {0};
+
+	if (!JB_ROOT_IS_OBJECT(options))
+		PG_RETURN_BOOL(true);
+	value = getKeyJsonValueFromContainer(&options->root, SL_PARTITIONS, strlen(SL_PARTITIONS), &found);
+	if (value && value->type == jbvString)
+		(void) sl_ranges_read(pnstrdup(value->val.string.val, value->val.string.len), &ranges);
+	/* one partition may be given as a number */
+	else if (value && value->type == jbvNumeric)
+		(void) sl_ranges_read(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))), &ranges);
+	PG_RETURN_BOOL(sl_ranges_hold(&ranges, PG_GETARG_INT32(1)));
 }

@@ -98,6 +98,25 @@ extern void sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const 
 						  const sl_error *error);
 
 /* Is an option of librdkafka's one that a source may have? (kafka_options.c) */
+/*
+ * The option that is ours: which of a topic's partitions a source reads.  The
+ * rest is another database's, with a group of its own.
+ */
+#define SL_PARTITIONS "partitions"
+
+typedef struct sl_ranges
+{
+	int n;
+	struct
+	{
+		int32 from;
+		int32 to; /* included */
+	} v[64];
+} sl_ranges;
+
+extern bool sl_ranges_read(const char *text, sl_ranges *to);
+extern bool sl_ranges_hold(const sl_ranges *ranges, int32 partition);
+
 extern bool sl_kafka_option_allowed(const char *name);
 
 /*

@@ -1,0 +1,93 @@
+# Topics as they are in the wild: compressed messages, a topic that was deleted and made again, one that two databases
+# share by its partitions.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use StackLens::Cache qw(poll_for);
+use StackLens::Kafka;
+use StackLens::Server;
+
+my $kafka = StackLens::Kafka->new(dir => PostgreSQL::Test::Utils::tempdir());
+my $server = StackLens::Server->new('topics');
+my $rule = q{SELECT stacklens.create_rule('PRICE_MISSING', match => '{"error_code": "PRICE_MISSING"}', severity => 'high')};
+$server->sql($rule);
+sub record { my ($service, $n) = @_; return qq({"service": "$service", "error_code": "PRICE_MISSING", "n": $n}) }
+sub wait_for_count { my ($where, $service, $n) = @_; return $where->wait_for("records of $service", "SELECT sum(count) FROM stacklens.alerts WHERE service = '$service'", is => $n) }
+sub left { my ($group) = @_; return poll_for("group $group to be empty", 30, sub { ($kafka->group_state($group))[0] =~ /Empty|Dead/ }) }
+
+# --- compression ---
+$kafka->create_topic('codecs', partitions => 1);
+$server->sql("SELECT stacklens.create_kafka_source('codecs', '" . $kafka->bootstrap . "', 'codecs', group_id => 'codecs')");
+for my $codec (qw(none gzip snappy lz4 zstd))
+{
+	$kafka->produce('codecs', [ map { record($codec, $_) } 1 .. 50 ], compression => $codec);
+	ok(wait_for_count($server, $codec, 50), "messages compressed by $codec");
+}
+is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'and none is a dead letter');
+
+# --- a topic made anew, with more messages than were read of the old one ---
+$kafka->create_topic('anew', partitions => 2);
+$kafka->produce('anew', [ map { record('old', $_) } 1 .. 5 ], partition => $_) for 0, 1;
+$server->sql("SELECT stacklens.create_kafka_source('anew', '" . $kafka->bootstrap . "', 'anew', group_id => 'anew')");
+wait_for_count($server, 'old', 10);
+$server->wait_for('positions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'anew'}, is => 10);
+$server->sql(q{SELECT stacklens.pause_source('anew')});
+left('anew');
+# partition 1 is as it was
+my $log = $server->log_position;
+$server->sql(q{SELECT stacklens.resume_source('anew')});
+$kafka->produce('anew', [ record('same', 1) ], partition => $_) for 0, 1;
+wait_for_count($server, 'same', 2);
+is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE service = 'old'}), 10, 'a topic that is the same goes on where it was');
+unlike($server->log_text($log), qr/made anew/, 'which needs no word');
+$server->wait_for('positions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'anew'}, is => 12);
+$server->sql(q{SELECT stacklens.pause_source('anew')});
+left('anew');
+$kafka->delete_topic('anew');
+poll_for('the topic to be gone', 30, sub { !eval { $kafka->end_offsets('anew') } });
+$kafka->create_topic('anew', partitions => 2);
+$kafka->produce('anew', [ map { record('new', $_) } 1 .. 8 ], partition => 0);
+$kafka->produce('anew', [ map { record('new', $_) } 1 .. 3 ], partition => 1);
+$server->sql(q{SELECT stacklens.resume_source('anew')});
+ok(wait_for_count($server, 'new', 11), 'a topic made anew is read from its start, whether it has more messages now or fewer');
+is($server->sql(q{SELECT string_agg(partition || ' ' || from_offset || ' ' || to_offset || ' ' || reason, ', ' ORDER BY partition) FROM stacklens.gaps WHERE source = 'anew'}),
+	'0 6 0 the topic was made anew, 1 6 0 the topic was made anew', 'which is told');
+$server->wait_for('positions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'anew'}, is => 11);
+# what is gone before the position is no gap
+$kafka->produce('anew', [ record('more', 1) ], partition => 0);
+wait_for_count($server, 'more', 1);
+$server->wait_for('positions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'anew'}, is => 12);
+$server->sql(q{SELECT stacklens.pause_source('anew')});
+left('anew');
+$kafka->delete_records('anew', 0, 9);
+$server->sql(q{SELECT stacklens.resume_source('anew')});
+$kafka->produce('anew', [ record('after-deletion', 1) ], partition => 0);
+ok(wait_for_count($server, 'after-deletion', 1), 'records deleted after they were judged stop nothing');
+is($server->sql(q{SELECT count(*) FROM stacklens.gaps WHERE source = 'anew'}), 2, 'and are no gap');
+
+# --- a topic that two databases share ---
+my $other = StackLens::Server->new('other');
+$other->sql($rule);
+$kafka->create_topic('shared', partitions => 4);
+my $make = sub { my ($partitions) = @_; return "SELECT stacklens.create_kafka_source('shared', '" . $kafka->bootstrap . "', 'shared', group_id => '$partitions', options => '{\"partitions\": \"$partitions\"}')" };
+$server->sql($make->('0-1,3'));
+$other->sql($make->('2'));
+$kafka->produce('shared', [ map { record("part$_", $_) } 1 .. 10 ], partition => $_) for 0 .. 3;
+$server->wait_for('three partitions', q{SELECT sum(count) FROM stacklens.alerts WHERE service LIKE 'part%'}, is => 30);
+$other->wait_for('the other', q{SELECT sum(count) FROM stacklens.alerts WHERE service LIKE 'part%'}, is => 10);
+is($server->sql(q{SELECT string_agg(partition || ':' || next_offset || ':' || lag, ' ' ORDER BY partition) FROM stacklens.positions WHERE source = 'shared'}), '0:10:0 1:10:0 3:10:0', 'each reads its partitions');
+is($other->sql(q{SELECT string_agg(partition || ':' || next_offset || ':' || lag, ' ') FROM stacklens.positions}), '2:10:0', 'and no others');
+$other->sql(q{SELECT stacklens.alter_source('shared', options => '{"partitions": 1}')});
+$other->wait_for('another partition', q{SELECT string_agg(partition || ':' || next_offset || ':' || COALESCE(lag::text, '-'), ' ' ORDER BY partition) FROM stacklens.positions WHERE partition = 2 OR next_offset = 10}, is => '1:10:0 2:10:-');
+pass('what it reads no longer has no lag');
+for my $bad ('', 'x', '3-1', '1-', '-1', '1,', '1;2', '99999999999')
+{
+	like($server->error_of("SELECT stacklens.create_kafka_source('bad', 'b:1', 't', options => '{\"partitions\": \"$bad\"}')"),
+		qr/22023: invalid value "\Q$bad\E" of option "partitions".*HINT:  It is a list of at most 64 ranges/s, "partitions \"$bad\" are refused");
+}
+
+done_testing();
