@@ -35,6 +35,7 @@ static const char usage[] =
 	"          prints the number delivered\n"
 	"  consume -t TOPIC [-p PARTITION] [-o OFFSET] [-n MAX]   partition, offset, key, value; to the present end\n"
 	"  end-offsets -t TOPIC                   partition, low, high\n"
+	"  leaders -t TOPIC                       partition, the id of its leader (-1: none)\n"
 	"  committed -g GROUP -t TOPIC            partition, offset (-1: none), metadata\n"
 	"  commit -g GROUP -t TOPIC -p PARTITION -o OFFSET [--metadata TEXT]\n"
 	"  group -g GROUP                         state, number of members; then client, host, consumer id a member\n"
@@ -255,7 +256,7 @@ administer(const char *command)
 	need(opt.topic, "-t");
 	if (strcmp(command, "create-topic") == 0)
 	{
-		rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(opt.topic, opt.number < 0 ? 1 : opt.number, 1,
+		rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(opt.topic, opt.number < 0 ? 1 : opt.number, -1,
 														   text, sizeof(text));
 
 		if (topic == NULL)
@@ -490,6 +491,18 @@ end_offsets(void)
 }
 
 static void
+leaders(void)
+{
+	rd_kafka_t *rk = new_client(RD_KAFKA_PRODUCER, new_conf());
+	const rd_kafka_metadata_t *metadata;
+
+	need(opt.topic, "-t");
+	check(rd_kafka_metadata(rk, false, rd_kafka_topic_new(rk, opt.topic, NULL), &metadata, opt.timeout), "metadata");
+	for (int i = 0; metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
+		printf("%" PRId32 "\t%" PRId32 "\n", metadata->topics[0].partitions[i].id, metadata->topics[0].partitions[i].leader);
+}
+
+static void
 committed(void)
 {
 	rd_kafka_t *rk;
@@ -564,6 +577,7 @@ main(int argc, char **argv)
 		{"produce", produce},
 		{"consume", consume},
 		{"end-offsets", end_offsets},
+		{"leaders", leaders},
 		{"committed", committed},
 		{"commit", commit},
 		{"create-topic", NULL},

@@ -30,6 +30,8 @@ my @tool_jvm = qw(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerf
 
 # Options: dir (a folder that exists); properties => { name => value } beside or instead of our own;
 # listeners => { NAME => 'SASL_PLAINTEXT' } for more than the plain one (listener('NAME') is its address);
+# advertised => { NAME => 'host:port' } (where clients of a listener are sent, if not to it); of a cluster's broker
+# (StackLens::KafkaCluster): node => its number, controllers => [ the ports of all, by number ];
 # scram => { user => 'password' }; heap => ['-Xms256m', '-Xmx512m']; jvm => other flags; start => 0 to only format it.
 sub new
 {
@@ -39,6 +41,9 @@ sub new
 		heap => $options{heap} // [ '-Xms256m', '-Xmx512m' ],
 		properties => $options{properties} // {},
 		listeners => $options{listeners} // {},
+		advertised => $options{advertised} // {},
+		node => $options{node} // 1,
+		controllers => $options{controllers},
 		scram => $options{scram} // {},
 		jvm => $options{jvm} // [],
 		jars => join(':', sort glob cached('kafka') . '/lib/*.jar'),
@@ -79,7 +84,9 @@ sub log_text
 # --- the broker's life ---
 
 # Returns when the broker answers.
-sub start
+sub start { my ($self) = @_; return $self->launch->wait_for_start; }
+
+sub launch
 {
 	my ($self) = @_;
 	croak 'the broker runs already' if $self->{pid};
@@ -101,6 +108,12 @@ sub start
 		POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
+	return $self;
+}
+
+sub wait_for_start
+{
+	my ($self) = @_;
 	my $up = eval {
 		poll_for(
 			'the Kafka broker',
@@ -372,17 +385,25 @@ sub _format
 	my $dir = $self->{dir};
 	File::Path::remove_tree($dir);
 	make_path("$dir/data");
-	($self->{port}, my $controller) = (free_port(), free_port());
+	$self->{port} = free_port();
+	my $controller = $self->{controllers} ? $self->{controllers}[ $self->{node} - 1 ] : free_port();
 	my @more = sort keys %{ $self->{listeners} };
 	$self->{ports} = { map { $_ => free_port() } @more };
 	my $listeners = join ',', "PLAINTEXT://127.0.0.1:$self->{port}", "CONTROLLER://127.0.0.1:$controller",
 	  map { "$_://" . $self->listener($_) } @more;
+	my $advertised = join ',', "PLAINTEXT://127.0.0.1:$self->{port}",
+	  $self->{controllers} ? () : "CONTROLLER://127.0.0.1:$controller",
+	  map { "$_://" . ($self->{advertised}{$_} // $self->listener($_)) } @more;
+	my $number = 0;
+	my %quorum = $self->{controllers}
+	  ? ('controller.quorum.voters' => join ',', map { ++$number . "\@127.0.0.1:$_" } @{ $self->{controllers} })
+	  : ('controller.quorum.bootstrap.servers' => "127.0.0.1:$controller");
 	my %properties = (
 		'process.roles' => 'broker,controller',
-		'node.id' => 1,
-		'controller.quorum.bootstrap.servers' => "127.0.0.1:$controller",
+		'node.id' => $self->{node},
+		%quorum,
 		'listeners' => $listeners,
-		'advertised.listeners' => $listeners,
+		'advertised.listeners' => $advertised,
 		'listener.security.protocol.map' => join(',', 'PLAINTEXT:PLAINTEXT', 'CONTROLLER:PLAINTEXT', map { "$_:$self->{listeners}{$_}" } @more),
 		'controller.listener.names' => 'CONTROLLER',
 		'inter.broker.listener.name' => 'PLAINTEXT',
@@ -407,7 +428,7 @@ sub _format
 	# The cluster id is 16 bytes in URL-safe base 64; any will do.
 	IPC::Run::run(
 		[   'java', @tool_jvm, $self->_archive, "-Djava.io.tmpdir=$self->{dir}", '-cp', $self->{jars}, 'kafka.tools.StorageTool', 'format',
-			'--standalone', '-t', 'c3RhY2tsZW5zLXRlc3RzAA', '-c', "$dir/server.properties",
+			$self->{controllers} ? () : '--standalone', '-t', 'c3RhY2tsZW5zLXRlc3RzAA', '-c', "$dir/server.properties",
 			map { ('--add-scram', "SCRAM-SHA-256=[name=$_,password=$self->{scram}{$_}]") } sort keys %{ $self->{scram} }
 		],
 		'<', \undef, '>&', \$output)

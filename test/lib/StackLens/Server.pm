@@ -17,7 +17,8 @@ use StackLens::Gateway;
 our $PRICE_MISSING = q({"timestamp": "2025-01-15T10:30:45.123Z", "service": "order-service", "level": "error",)
   . q( "message": "Price is missing", "error_code": "PRICE_MISSING", "action": "create_order"});
 
-# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas). STACKLENS_LIBRARY in the
+# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas), environment => { … } (of the
+# server's processes). STACKLENS_LIBRARY in the
 # environment is another library than the installed one (its path without .so).
 sub new
 {
@@ -34,8 +35,8 @@ max_worker_processes = 16
 fsync = on
 restart_after_crash = on
 CONF
-	my $self = bless { node => $node, name => $name }, $class;
-	$node->start;
+	my $self = bless { node => $node, name => $name, environment => $option{environment} // {} }, $class;
+	$self->start;
 	unless (defined $option{extension} && !$option{extension})
 	{
 		$node->safe_psql('postgres', 'CREATE DATABASE stacklens');
@@ -94,9 +95,22 @@ sub wait_for_workers
 sub crash
 {
 	my ($self) = @_;
-	my $node = $self->{node};
-	$node->kill9;
-	poll_for('a start', 60, sub { delete $node->{_pid}; $node->start(fail_ok => 1) });
+	$self->{node}->kill9;
+	return $self->start_again;
+}
+
+sub start
+{
+	my ($self, @arguments) = @_;
+	local @ENV{ keys %{ $self->{environment} } } = values %{ $self->{environment} };
+	return $self->{node}->start(@arguments);
+}
+
+# After its postmaster ended, by whomever.
+sub start_again
+{
+	my ($self) = @_;
+	poll_for('a start', 60, sub { delete $self->{node}{_pid}; $self->start(fail_ok => 1) });
 	return;
 }
 
