@@ -22,10 +22,14 @@
  *														row the source starts
  *
  * Before the group is joined at all, its tags are looked at: joining disturbs
- * whoever owns it.  Then an assignment goes through stages, each of which
- * waits for an answer that arrives in the loop:
+ * whoever owns it.  Then an assignment goes through stages:
  *
- *		UNCHECKED → CHECKING → NONE → ASKED → (COMMITTING) → COMMITTED → READING
+ *		UNCHECKED → NONE → (COMMITTING) → COMMITTED → READING
+ *
+ * The committed offsets are asked for with the consumer's own call, which
+ * waits for a second at most, and not with the administrator's, whose answer
+ * would arrive in the loop: that one keeps to the group's coordinator of old
+ * when there is another (librdkafka 2.0.2).
  *
  * A topic that was deleted and made again is another one, though it has the
  * name; this version of Kafka's protocol doesn't tell.  So a partition is read
@@ -33,12 +37,12 @@
  * that message was judged; where Kafka has it no longer, there is no telling.
  *
  * Rebalance callbacks only note what librdkafka wants; it waits for our
- * assign().  Questions carry the number of the rebalance that they belong to:
- * an answer to an older one is passed over.
+ * assign().  A reset's commit carries the number of the rebalance that it
+ * belongs to: an answer to an older one is passed over.
  *
  * Everything of librdkafka's arrives by one queue, whose descriptor wakes the
- * worker's loop; replies to our questions by a second.  Its threads start
- * with all signals blocked.
+ * worker's loop; replies to commits by a second.  Its threads start with all
+ * signals blocked.
  */
 #include "source/source.h"
 
@@ -69,14 +73,12 @@
 #define REFUSED_ASK_EVERY 60000
 #define TROUBLE_LASTS 20000
 #define CLOSE_DEADLINE 2000
-#define WATERMARK_TIMEOUT 1000
+#define ASK_TIMEOUT 1000
 
 typedef enum stage
 {
-	UNCHECKED, /* whose group is it? */
-	CHECKING,
+	UNCHECKED,	/* whose group is it? */
 	NONE,		/* nothing is assigned */
-	ASKED,		/* the committed offsets are asked for */
 	COMMITTING, /* an adopted reset is being committed */
 	COMMITTED,	/* ready to be assigned */
 	READING
@@ -123,7 +125,6 @@ typedef struct kafka
 	stage stage;
 	rd_kafka_topic_partition_list_t *offered; /* by the rebalance callback */
 	bool revoked;
-	rd_kafka_topic_partition_list_t *answer; /* the group's committed offsets */
 	partition *partitions;
 	int n_partitions;
 
@@ -135,7 +136,7 @@ typedef struct kafka
 	int64 committed_at;
 	int64 ask_after; /* a question that failed is not repeated before */
 	int64 trouble_at;
-	intptr_t rebalances; /* how many there were; questions carry it */
+	intptr_t rebalances; /* how many there were; commits of resets carry it */
 	bool changed;		 /* partitions moved since they were stored */
 	int64 idle_at;		 /* when an empty batch was given last */
 	char trouble[500];	 /* what librdkafka last complained of */
@@ -427,25 +428,59 @@ store_progress(kafka *k, bool disown)
 		pg_atomic_fetch_add_u64(&sl_shared_state->handovers, 1);
 }
 
-/*
- * Asks for the group's committed offsets: of the partitions offered (NONE →
- * ASKED), or of all (UNCHECKED → CHECKING).
- */
+/* Complains of an error, unless what is known already says more. */
 static void
-ask_committed(kafka *k)
+complain_of(kafka *k, const char *what, rd_kafka_resp_err_t err)
 {
-	rd_kafka_ListConsumerGroupOffsets_t *request =
-		rd_kafka_ListConsumerGroupOffsets_new(k->group, k->stage == UNCHECKED ? NULL : k->offered);
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(k->client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-	char reason[200];
+	bool vague = is_vague(err) || err == RD_KAFKA_RESP_ERR__WAIT_COORD;
 
-	rd_kafka_AdminOptions_set_request_timeout(options, 10000, reason, sizeof(reason));
-	rd_kafka_AdminOptions_set_opaque(options, (void *) k->rebalances);
-	rd_kafka_ListConsumerGroupOffsets(k->client, &request, 1, options, k->replies);
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_ListConsumerGroupOffsets_destroy(request);
-	k->stage = k->stage == UNCHECKED ? CHECKING : ASKED;
+	if (vague && k->trouble[0] && !k->trouble_vague && sl_now_ms() - k->trouble_at < TROUBLE_LASTS)
+		return;
+	complain(k, "%s: %s", what, rd_kafka_err2str(err));
+	k->trouble_vague = vague;
+}
+
+/*
+ * Puts the group's committed offsets and tags into a list; false when the
+ * broker doesn't say.  Waits for it: not to be called within a transaction.
+ */
+static bool
+ask_committed(kafka *k, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t err = rd_kafka_committed(k->client, list, ASK_TIMEOUT);
+
 	k->ask_after = sl_now_ms() + ASK_EVERY;
+	for (int i = 0; i < list->cnt && !err; i++)
+		err = list->elems[i].err;
+	if (err)
+		complain_of(k, "could not read the group's offsets", err);
+	return !err;
+}
+
+/*
+ * The topic's partitions, none where it isn't there; NULL when the broker
+ * doesn't say.  Waits for it.
+ */
+static rd_kafka_topic_partition_list_t *
+topic_partitions(kafka *k)
+{
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(k->client, k->topic, NULL);
+	rd_kafka_topic_partition_list_t *list;
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t err = topic ? rd_kafka_metadata(k->client, 0, topic, &metadata, ASK_TIMEOUT) : rd_kafka_last_error();
+
+	if (topic)
+		rd_kafka_topic_destroy(topic);
+	if (err)
+	{
+		complain_of(k, "could not read the topic's partitions", err);
+		return NULL;
+	}
+	list = rd_kafka_topic_partition_list_new(8);
+	for (int i = 0; metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
+		rd_kafka_topic_partition_list_add(list, k->topic, metadata->topics[0].partitions[i].id);
+	rd_kafka_metadata_destroy(metadata);
+	return list;
 }
 
 /*
@@ -457,11 +492,11 @@ first_offset(kafka *k, partition *p)
 {
 	int64_t low,
 		high;
-	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
+	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, ASK_TIMEOUT);
 
 	if (err)
 	{
-		complain(k, "could not read the offsets of partition %d: %s", p->id, rd_kafka_err2str(err));
+		complain_of(k, "could not read where the topic starts", err);
 		return false;
 	}
 	p->first = k->start_latest ? high : low;
@@ -606,6 +641,8 @@ assign_partitions(kafka *k)
 		rd_kafka_topic_partition_list_add(list, k->topic, p->id)->offset = p->next - p->verify;
 		p->active_at = sl_now_ms();
 	}
+	/* what was fetched by the assignment before may be of another topic of this name, or out of order */
+	drop_messages(k);
 	err = rd_kafka_assign(k->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (err)
@@ -637,7 +674,7 @@ fill_gaps(kafka *k)
 		if (!(p->out_of_range || p->anew) || sl_now_ms() < k->ask_after)
 			continue;
 		k->ask_after = sl_now_ms() + ASK_EVERY;
-		err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, WATERMARK_TIMEOUT);
+		err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, ASK_TIMEOUT);
 		if (err)
 		{
 			complain(k, "offset %lld of partition %d is out of range: %s", (long long) from, p->id, rd_kafka_err2str(err));
@@ -695,11 +732,10 @@ refuse_group(kafka *k)
 	k->ask_after = sl_now_ms() + REFUSED_ASK_EVERY;
 }
 
-/* Takes the committed offsets over from the answer. */
+/* Takes the committed offsets over; false when it isn't known where a partition without one starts. */
 static bool
-read_answer(kafka *k)
+take_offsets(kafka *k, const rd_kafka_topic_partition_list_t *list)
 {
-	const rd_kafka_topic_partition_list_t *list = k->answer;
 	bool known = true;
 
 	k->partitions = MemoryContextAllocZero(TopMemoryContext, Max(list->cnt, 1) * sizeof(partition));
@@ -713,32 +749,27 @@ read_answer(kafka *k)
 		p->stored = p->first = p->last = -1;
 		p->watermark = PG_INT64_MIN;
 		p->committed = from->offset;
-		if (from->err)
-		{
-			complain(k, "could not read the group's offset: %s", rd_kafka_err2str(from->err));
-			known = false;
-		}
-		else if (from->offset < 0 && known)
+		if (from->offset < 0 && known)
 			known = first_offset(k, p);
 		if (from->metadata_size > 0)
 			p->tag = strndup(from->metadata, from->metadata_size);
 	}
 	qsort(k->partitions, k->n_partitions, sizeof(partition), by_partition);
-	rd_kafka_topic_partition_list_destroy(k->answer);
-	k->answer = NULL;
 	return known;
 }
 
-/* The committed offsets have arrived: stage ASKED → COMMITTING or COMMITTED. */
+/* Finds out where the partitions that were offered start: stage NONE → COMMITTING or COMMITTED. */
 static void
-got_committed(kafka *k)
+find_positions(kafka *k)
 {
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(k->offered);
 	bool adopted = false,
 		 foreign = false,
 		 known;
 
 	forget_partitions(k);
-	known = read_answer(k);
+	known = ask_committed(k, list) && take_offsets(k, list);
+	rd_kafka_topic_partition_list_destroy(list);
 	if (known)
 	{
 		sl_begin();
@@ -791,119 +822,68 @@ got_committed(kafka *k)
 		k->stage = COMMITTED;
 }
 
-/* The group's tags before it is joined: stage CHECKING → NONE, or back. */
+/* Looks at the group's tags before it is joined: stage UNCHECKED → NONE, if it isn't another's. */
 static void
-check_owner(kafka *k, const rd_kafka_topic_partition_list_t *list)
+check_owner(kafka *k)
 {
-	rd_kafka_topic_partition_list_t *topics;
+	rd_kafka_topic_partition_list_t *list = topic_partitions(k);
 	rd_kafka_resp_err_t err;
+	bool known = list && (list->cnt == 0 || ask_committed(k, list)),
+		 foreign = false;
 
-	for (int i = 0; i < list->cnt; i++)
+	k->ask_after = sl_now_ms() + ASK_EVERY;
+	for (int i = 0; known && i < list->cnt && !foreign; i++)
 	{
 		const rd_kafka_topic_partition_t *from = &list->elems[i];
 		char *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
 		char incarnation[37];
 		int term;
 		int64 offset;
-		bool foreign = tag && strcmp(from->topic, k->topic) == 0 &&
-					   read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
 
+		foreign = tag && read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
 		free(tag);
-		if (foreign)
-		{
-			refuse_group(k);
-			return;
-		}
 	}
-	topics = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(topics, k->topic, RD_KAFKA_PARTITION_UA);
-	err = rd_kafka_subscribe(k->client, topics);
-	rd_kafka_topic_partition_list_destroy(topics);
+	if (list)
+		rd_kafka_topic_partition_list_destroy(list);
+	if (foreign)
+		refuse_group(k);
+	if (foreign || !known)
+		return;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, k->topic, RD_KAFKA_PARTITION_UA);
+	err = rd_kafka_subscribe(k->client, list);
+	rd_kafka_topic_partition_list_destroy(list);
 	if (err)
 		complain(k, "could not subscribe to topic \"%s\": %s", k->topic, rd_kafka_err2str(err));
-	k->stage = err ? UNCHECKED : NONE;
+	else
+		k->stage = NONE;
 }
 
-/* Notes an answer; what follows from it is done when the event is gone. */
+/* The answer to the commit of a reset: stage COMMITTING → COMMITTED. */
 static void
 serve_reply(kafka *k, rd_kafka_event_t *event)
 {
-	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-
-	if ((intptr_t) rd_kafka_event_opaque(event) != k->rebalances)
-		return; /* asked for an assignment that is gone */
-	switch (rd_kafka_event_type(event))
+	/* asked for an assignment that is gone? */
+	if (rd_kafka_event_type(event) != RD_KAFKA_EVENT_OFFSET_COMMIT || k->stage != COMMITTING ||
+		(intptr_t) rd_kafka_event_opaque(event) != k->rebalances)
+		return;
+	if (rd_kafka_event_error(event))
 	{
-		case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
-		{
-			const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
-			const rd_kafka_group_result_t **groups;
-			size_t n = 0;
-
-			bool checking = k->stage == CHECKING;
-
-			if (k->stage != ASKED && !checking)
-				return;
-			k->stage = checking ? UNCHECKED : NONE;
-			groups = err ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
-			if (n != 1 || rd_kafka_group_result_error(groups[0]))
-			{
-				complain(k, "could not read the group's offsets: %s",
-						 err	  ? rd_kafka_event_error_string(event)
-						 : n == 1 ? rd_kafka_error_string(rd_kafka_group_result_error(groups[0]))
-								  : "no answer");
-				return;
-			}
-			if (checking)
-			{
-				check_owner(k, rd_kafka_group_result_partitions(groups[0]));
-				return;
-			}
-			k->answer = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
-			return;
-		}
-		case RD_KAFKA_EVENT_OFFSET_COMMIT:
-			if (k->stage != COMMITTING)
-				return;
-			if (err)
-			{
-				/* the group may be rebalancing: ask again from the start */
-				complain(k, "could not commit an adopted reset: %s", rd_kafka_event_error_string(event));
-				forget_partitions(k);
-				return;
-			}
-			for (int i = 0; i < k->n_partitions; i++)
-				k->partitions[i].committed = k->partitions[i].stored;
-			k->stage = COMMITTED;
-			return;
-		default:
-			return;
+		/* the group may be rebalancing: ask again from the start */
+		complain(k, "could not commit an adopted reset: %s", rd_kafka_event_error_string(event));
+		forget_partitions(k);
+		return;
 	}
-}
-
-/* What a worker without a partition wants to know; true also where the broker doesn't say. */
-static bool
-topic_exists(kafka *k)
-{
-	rd_kafka_topic_t *topic = rd_kafka_topic_new(k->client, k->topic, NULL);
-	const struct rd_kafka_metadata *metadata;
-	bool result = true;
-
-	if (!topic)
-		return true;
-	if (rd_kafka_metadata(k->client, 0, topic, &metadata, WATERMARK_TIMEOUT) == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		result = metadata->topic_cnt == 0 || metadata->topics[0].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-		rd_kafka_metadata_destroy(metadata);
-	}
-	rd_kafka_topic_destroy(topic);
-	return result;
+	for (int i = 0; i < k->n_partitions; i++)
+		k->partitions[i].committed = k->partitions[i].stored;
+	k->stage = COMMITTED;
 }
 
 /* Does what rebalances and replies ask for. */
 static void
 serve(kafka *k)
 {
+	rd_kafka_topic_partition_list_t *topic;
 	rd_kafka_event_t *event;
 
 	if (k->revoked)
@@ -935,14 +915,17 @@ serve(kafka *k)
 		rd_kafka_topic_partition_list_destroy(k->offered);
 		k->offered = NULL;
 		k->stage = READING;
-		k->no_topic = !topic_exists(k);
+		topic = topic_partitions(k);
+		k->no_topic = topic && topic->cnt == 0;
+		if (topic)
+			rd_kafka_topic_partition_list_destroy(topic);
 	}
-	if (k->answer)
-		got_committed(k);
+	if (k->stage == UNCHECKED && sl_now_ms() >= k->ask_after)
+		check_owner(k);
+	if (k->stage == NONE && k->offered && sl_now_ms() >= k->ask_after)
+		find_positions(k);
 	if (k->stage == COMMITTED)
 		assign_partitions(k);
-	if ((k->stage == UNCHECKED || (k->offered && k->stage == NONE)) && sl_now_ms() >= k->ask_after)
-		ask_committed(k);
 	if (k->stage == READING)
 		fill_gaps(k);
 }
@@ -950,8 +933,7 @@ serve(kafka *k)
 static void
 show_status(kafka *k)
 {
-	static const char *const words[] = {"reaching the broker", "reaching the broker", "joining the group",
-										"reading the group's offsets", "committing a reset", "starting to read"};
+	static const char *const words[] = {"reaching the broker", "joining the group", "committing a reset", "starting to read"};
 
 	/* librdkafka repeats its complaints while there is reason to */
 	if (k->stage == READING && k->trouble[0] && sl_now_ms() - k->trouble_at > TROUBLE_LASTS)
@@ -1220,7 +1202,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			/* its end, past what a compaction or a transaction left nothing of */
 			else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
 			{
-				if (message->offset > p->taken)
+				if (message->offset > p->taken && !p->verify && !p->anew)
 				{
 					p->taken = message->offset;
 					p->taken_last = -1;

@@ -4,10 +4,11 @@
 use strict;
 use warnings;
 
+use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use StackLens::Cache qw(poll_for);
+use StackLens::Cache qw(cached poll_for);
 use StackLens::Kafka;
 use StackLens::Server;
 
@@ -89,5 +90,20 @@ for my $bad ('', 'x', '3-1', '1-', '-1', '1,', '1;2', '99999999999')
 	like($server->error_of("SELECT stacklens.create_kafka_source('bad', 'b:1', 't', options => '{\"partitions\": \"$bad\"}')"),
 		qr/22023: invalid value "\Q$bad\E" of option "partitions".*HINT:  It is a list of at most 64 ranges/s, "partitions \"$bad\" are refused");
 }
+
+# --- metrics, by OpenMetrics' own reader ---
+my $name = q{a "quoted" \\ name};
+$server->sql(qq{SELECT stacklens.create_kafka_source('$name', '} . $kafka->bootstrap . q{', 'codecs', group_id => 'quoted')});
+$server->wait_for('its positions', qq{SELECT sum(next_offset) FROM stacklens.positions WHERE source = '$name'}, is => 250);
+my ($families, $complaint) = ('', '');
+my $metrics = $server->sql(q{SELECT stacklens.metrics()});
+my $read = q{import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as read
+for f in read(sys.stdin.read()):
+    for s in f.samples: print(s.name, sorted(s.labels.items()), int(s.value))};
+ok(IPC::Run::run([ cached('python') . '/bin/python', '-c', $read ], '<', \$metrics, '>', \$families, '2>', \$complaint), 'metrics() is OpenMetrics') or diag($complaint);
+like($families, qr/^stacklens_partition_lag \[\('partition', '0'\), \('source', 'codecs'\), \('topic', 'codecs'\)\] 0$/m, 'with the lag of each partition');
+like($families, qr/^stacklens_source_records_total \[\('source', 'a "quoted" \\\\ name'\)\] 250$/m, 'whatever a source is called');
+like($families, qr/^stacklens_workers \[\('kind', 'evaluator'\), \('source', 'codecs'\)\] 1$/m, 'and its workers');
+like($families, qr/^stacklens_gaps \[\] 2$/m, 'and gaps');
 
 done_testing();

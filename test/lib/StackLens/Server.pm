@@ -11,6 +11,8 @@ use strict;
 use warnings;
 
 use PostgreSQL::Test::Cluster;
+use Test::More ();
+
 use StackLens::Cache qw(poll_for);
 use StackLens::Gateway;
 
@@ -81,6 +83,12 @@ sub wait_for
 		});
 	};
 	return 1 if $ok;
+	# what a person would look at next
+	for my $state ('SELECT kind, source, pid, state, status, last_error FROM stacklens.stat_workers', 'SELECT * FROM stacklens.positions')
+	{
+		my (undef, $rows) = $self->try_sql($state);
+		Test::More::note($rows);
+	}
 	die "waited for $what: expected '$expected', got '" . ($got // '') . "' " . ($error // '') . "\n";
 }
 
