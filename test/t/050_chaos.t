@@ -150,7 +150,10 @@ my @faults = (
 			# an evaluator that was frozen may be about to be thrown out: it stores nothing of ours any more
 			poll_for('the evaluators to leave', 60, sub { my ($status, $n) = $server->try_sql(q{SELECT count(*) FROM stacklens.stat_workers WHERE source = 'load' AND pid IS NOT NULL}); $status == 0 && $n == 0 });
 			my $back = -1 - int rand 300;
-			poll_for('a reset', 60, sub { eval { $kafka->reset_offsets('stacklens-consumer', 'load', 'shift-by', $back) } || do { note($@); 0 } });
+			# of those that something was read of
+			my $from = poll_for('offsets', 60, sub { eval { $kafka->committed('stacklens-consumer', 'load') } });
+			my $which = join ',', sort keys %$from;
+			$which ne '' && poll_for('a reset', 60, sub { eval { $kafka->reset_offsets('stacklens-consumer', "load:$which", 'shift-by', $back) } || do { note($@ =~ s/\n.*//sr); 0 } });
 			my $committed = $kafka->committed('stacklens-consumer', 'load');
 			my %stored = map { split /\|/ } split /\n/, poll_for('positions', 60, sub { my ($status, $rows) = $server->try_sql(q{SELECT partition, next_offset FROM stacklens.positions WHERE source = 'load'}); $status == 0 && $rows });
 			$again += $stored{$_} - $committed->{$_}{offset} for grep { $committed->{$_} } keys %stored;

@@ -17,6 +17,8 @@ use Test::More;
 use StackLens::Browser;
 use StackLens::Cache qw(cached test_folder free_port);
 use StackLens::Kafka;
+use StackLens::KafkaCluster;
+use StackLens::Relay;
 
 my $dir = File::Temp->newdir;
 my $clients = test_folder() . '/clients';
@@ -157,5 +159,38 @@ for my $command ([ 'node', "$clients/node/ws_client.mjs" ], [ $python, "$clients
 }
 kill 'TERM', $server;
 waitpid $server, 0;
+
+# --- three brokers behind a network that can be cut ---
+
+my $relay = StackLens::Relay->new(3);
+my $cluster = StackLens::KafkaCluster->new(dir => "$dir", relayed => [ $relay->addresses ]);
+$relay->start($cluster->relay_targets);
+$cluster->create_topic('kept', partitions => 1);
+is($cluster->produce('kept', [ 1 .. 10 ]), 10, 'a cluster takes messages');
+my $leader = $cluster->leader('kept', 0);
+$leader->kill9;
+is($cluster->produce('kept', [ 11 .. 20 ], timeout => 60_000), 10, 'and goes on without the leader');
+isnt($cluster->leader('kept', 0)->port, $leader->port, 'under another');
+$cluster->start;
+my @through = ('consume', '-b', join(',', $relay->addresses), '-t', 'kept');
+my $tool = ($cluster->produce_command('kept'))[0];
+my $got;
+ok(IPC::Run::run([ $tool, @through ], '>', \$got, '2>', \$ignored), 'a consumer through the relay');
+is(scalar(() = $got =~ /\n/g), 20, 'reads all of it');
+$relay->cut;
+ok(!IPC::Run::run([ $tool, @through, '--timeout', 1000 ], '>', \$got, '2>', \$ignored), 'a cut network gives nothing');
+$relay->mend;
+$relay->drop;
+ok(IPC::Run::run([ $tool, @through ], '>', \$got, '2>', \$ignored), 'a mended one does');
+
+# --- what the docs name as a test is one ---
+
+for my $page (glob test_folder() . '/../docs/*.md')
+{
+	open my $file, '<', $page or die "$page: $!";
+	local $/;
+	my %named = map { $_ => 1 } <$file> =~ m{`(test/[\w/.-]+|bench/[\w/.-]+)`}g;
+	ok(-e test_folder() . "/../$_", basename($page) . " names $_") for sort keys %named;
+}
 
 done_testing();
