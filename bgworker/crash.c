@@ -51,6 +51,18 @@ on_crash(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
+/* A panic aborts for the server's sake (its disk is full, say), not for the record's: nothing is noted. */
+static emit_log_hook_type next_log_hook;
+
+static void
+on_log(ErrorData *edata)
+{
+	if (edata->elevel >= PANIC)
+		line_length = 0;
+	if (next_log_hook)
+		next_log_hook(edata);
+}
+
 static void
 set_handlers(void)
 {
@@ -65,6 +77,8 @@ set_handlers(void)
 	sigemptyset(&action.sa_mask);
 	for (int i = 0; i < lengthof(signals); i++)
 		sigaction(signals[i], &action, NULL);
+	next_log_hook = emit_log_hook;
+	emit_log_hook = on_log;
 }
 
 static void

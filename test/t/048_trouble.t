@@ -15,7 +15,8 @@ use StackLens::Server;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $kafka = StackLens::Kafka->new(dir => $dir);
 $kafka->create_topic('trouble', partitions => 2);
-my $server = StackLens::Server->new('trouble');
+my $full_disk = "$dir/full_disk";
+my $server = StackLens::Server->new('trouble', full_disk => $full_disk);
 $server->sql(q{SELECT name FROM stacklens.import_rules('
 title: Each
 name: each
@@ -66,6 +67,23 @@ like($err, qr/WARNING:  dead letter \d+ stays: payload is neither|WARNING:  dead
 like($server->error_of(q{SELECT stacklens.discard('{}'::jsonb)}), qr/22023: a filter of dead letters is a JSON object that is not empty.*HINT:/s, 'an empty filter deletes nothing');
 is($server->sql(q{SELECT stacklens.discard('{"sqlstate": "22P02"}'::jsonb)}), 1, 'it is deleted');
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'and nothing is left');
+
+# --- a full disk is not the record's fault ---
+my $log_before = $server->log_position;
+$server->sql(q{SELECT stacklens.create_rule('panic', match => '{"kind": "panic"}')});
+$server->sql(q{CREATE FUNCTION write_much() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF NEW.message = 'panic' THEN FOR i IN 1 .. 50 LOOP PERFORM pg_switch_wal(); PERFORM pg_logical_emit_message(false, 'x', 'y'); END LOOP; END IF;
+	RETURN NEW; END $$;
+	CREATE TRIGGER write_much BEFORE INSERT ON stacklens_internal.alerts FOR EACH ROW EXECUTE FUNCTION write_much();});
+open my $flag, '>', $full_disk or die;
+close $flag;
+$server->sql(q{SELECT stacklens.ingest('{"kind": "panic", "message": "panic"}')});
+poll_for('the panic', 60, sub { $server->log_text($log_before) =~ /PANIC:  could not write to file "pg_wal/ });
+unlink $full_disk;
+poll_for('the end', 60, sub { $server->start_again if !$server->alive; ($server->try_sql('SELECT 1'))[0] == 0 });
+ok($server->wait_for('its alert', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'panic'}, is => 1), 'a record at which the server ran out of disk is judged, once');
+unlike($server->log_text($log_before), qr/judged one by one/, 'and suspected of nothing');
+$server->sql('DROP TRIGGER write_much ON stacklens_internal.alerts');
 
 # --- a record that crashes a worker ---
 my $include = `pg_config --includedir-server`;

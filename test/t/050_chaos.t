@@ -15,7 +15,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use StackLens::Cache qw(cache poll_for test_folder);
+use StackLens::Cache qw(poll_for);
 use StackLens::KafkaCluster;
 use StackLens::Relay;
 use StackLens::Server;
@@ -29,11 +29,10 @@ my $relay = StackLens::Relay->new(3);
 my $kafka = StackLens::KafkaCluster->new(dir => $dir, relayed => [ $relay->addresses ]);
 $relay->start($kafka->relay_targets);
 $kafka->create_topic('load', partitions => 3);
-system('make', '-s', '-C', test_folder() . '/clients', 'BUILD=' . cache() . '/bin', cache() . '/bin/full_disk.so') == 0 or die "could not build full_disk.so\n";
 my $full_disk = "$dir/full_disk";
 my $server = StackLens::Server->new('chaos',
-	environment => { LD_PRELOAD => cache() . '/bin/full_disk.so', STACKLENS_FULL_DISK => $full_disk },
-	conf => "cluster_name = chaos\nmax_wal_size = 64MB\nmin_wal_size = 32MB\n" . "stacklens.workers = 2\nstacklens.max_new_alerts = 1000000\nmax_worker_processes = 24\n");
+	full_disk => $full_disk,
+	conf => "cluster_name = chaos\nmax_wal_size = 64MB\nmin_wal_size = 32MB\nstacklens.workers = 2\nstacklens.max_new_alerts = 1000000\nmax_worker_processes = 24\n");
 # every record of its own number is an alert of its own: lost ones and doubled ones can't cancel out
 $server->sql(q{SELECT name FROM stacklens.import_rules($$
 title: each
@@ -90,8 +89,6 @@ sub set { my ($name, $value) = @_; $server->try_sql("ALTER SYSTEM SET $name = $v
 my $again = 0;
 
 sub work_for { my ($seconds) = @_; my $until = time() + $seconds; ingest(5) while time() < $until; return }
-# A server that can't even write its WAL ends altogether: then it is started as an administrator would.
-sub alive { return $server->node->{_pid} && kill 0, $server->node->{_pid} }
 
 # An operator's transaction that is left open until another takes its place.
 my ($operator, $operator_in, $operator_out, $operator_err);
@@ -126,7 +123,7 @@ my @faults = (
 			close $flag;
 			# until a segment can't be made, which is a panic
 			my $until = time() + 20;
-			while (time() < $until && alive()) { ingest(50); $server->try_sql('SELECT pg_switch_wal()') }
+			while (time() < $until && $server->alive) { ingest(50); $server->try_sql('SELECT pg_switch_wal()') }
 			unlink $full_disk;
 		} ],
 	[ notifier => sub { kill_worker('notifier') } ],
@@ -178,7 +175,8 @@ for my $round (0 .. $wanted_faults - 1)
 	# something is under way when it strikes, and it strikes at any point of it
 	ingest(1 + int rand 200) for 1 .. 3;
 	$strike->();
-	$server->start_again if !alive();
+	# one that can't even write its WAL ends altogether: then it is started as an administrator would
+	$server->start_again if !$server->alive;
 	poll_for("the server after $kind", 60, sub { ingest(10) });
 }
 leave_operator();

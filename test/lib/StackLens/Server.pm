@@ -13,14 +13,14 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use Test::More ();
 
-use StackLens::Cache qw(poll_for);
+use StackLens::Cache qw(cache poll_for test_folder);
 use StackLens::Gateway;
 
 our $PRICE_MISSING = q({"timestamp": "2025-01-15T10:30:45.123Z", "service": "order-service", "level": "error",)
   . q( "message": "Price is missing", "error_code": "PRICE_MISSING", "action": "create_order"});
 
-# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas), environment => { … } (of the
-# server's processes). STACKLENS_LIBRARY in the
+# Options: conf (more of postgresql.conf), extension => 0, standby => 1 (allow replicas), full_disk => the
+# name of a file (while it exists, the volume of pg_wal is full). STACKLENS_LIBRARY in the
 # environment is another library than the installed one (its path without .so).
 sub new
 {
@@ -37,7 +37,8 @@ max_worker_processes = 16
 fsync = on
 restart_after_crash = on
 CONF
-	my $self = bless { node => $node, name => $name, environment => $option{environment} // {} }, $class;
+	my $self = bless { node => $node, name => $name, environment => {} }, $class;
+	$self->_fill_disk($option{full_disk}) if $option{full_disk};
 	$self->start;
 	unless (defined $option{extension} && !$option{extension})
 	{
@@ -99,6 +100,15 @@ sub wait_for_workers
 		is => $number // 4);
 }
 
+sub _fill_disk
+{
+	my ($self, $flag) = @_;
+	my $library = cache() . '/bin/full_disk.so';
+	system('make', '-s', '-C', test_folder() . '/clients', 'BUILD=' . cache() . '/bin', $library) == 0 or die "could not build $library\n";
+	$self->{environment} = { LD_PRELOAD => $library, STACKLENS_FULL_DISK => $flag };
+	return;
+}
+
 # kill -9 of the postmaster, and a start: orphans must have left before the memory can be had again.
 sub crash
 {
@@ -113,6 +123,8 @@ sub start
 	local @ENV{ keys %{ $self->{environment} } } = values %{ $self->{environment} };
 	return $self->{node}->start(@arguments);
 }
+
+sub alive { my ($self) = @_; return $self->{node}{_pid} && kill 0, $self->{node}{_pid}; }
 
 # After its postmaster ended, by whomever.
 sub start_again
