@@ -30,6 +30,24 @@ for my $codec (qw(none gzip snappy lz4 zstd))
 }
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'and none is a dead letter');
 
+# --- formats: as a source says, and as their bytes say ---
+my $otlp_json = '{"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "SERVICE"}}]}, "scopeLogs": [{"logRecords": [{"body": {"stringValue": "no price"}}, {"body": {"stringValue": "no price"}}]}]}]}';
+$server->sql(q{SELECT stacklens.create_rule('no price', match => '{"message": "no price"}')});
+for my $case ([ otlp_json => $otlp_json, 2 ], [ json => qq({"message": "no price", "service": "SERVICE"}\n{"message": "no price", "service": "SERVICE"}), 2 ], [ text => 'no price', 1 ])
+{
+	my ($format, $bytes, $n) = @$case;
+	for my $said ($format, 'auto')
+	{
+		my $name = "$format-as-$said";
+		$kafka->create_topic($name, partitions => 1);
+		$server->sql("SELECT stacklens.create_kafka_source('$name', '" . $kafka->bootstrap . "', '$name', group_id => '$name', format => '$said')");
+		$kafka->produce($name, [ $bytes =~ s/SERVICE/$name/gr ]);
+		ok($server->wait_for($name, qq{SELECT sum(a.count) FROM stacklens.alerts a WHERE a.rule = 'no price' AND } . ($format eq 'text' ? 'a.service IS NULL' : "a.service = '$name'"), is => $format eq 'text' && $said eq 'auto' ? 2 * $n : $n), "$format, said to be $said");
+		$server->sql("SELECT stacklens.drop_source('$name')");
+	}
+}
+is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'without a dead letter');
+
 # --- a topic made anew, with more messages than were read of the old one ---
 $kafka->create_topic('anew', partitions => 2);
 $kafka->produce('anew', [ map { record('old', $_) } 1 .. 5 ], partition => $_) for 0, 1;
