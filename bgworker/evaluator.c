@@ -170,6 +170,8 @@ judge_apart(const sl_rules *rules, sl_batch *batch, size_t from, size_t to, size
 		sl_correlations_now(correlations, batch->records.v[to - 1].watermark);
 		sl_correlations_store(correlations);
 		sl_matches_store(matches);
+		if (source->stores)
+			sl_logs_store(&batch->records, from, to, source->name, NULL);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -216,53 +218,11 @@ judge_unit(const sl_rules *rules, sl_batch *batch)
  */
 static int64 reached;
 
-/*
- * Partitions that are nobody's, between two owners, with what waits in them:
- * no slot speaks for those.  One that was left long ago is not waited for.
- */
-static int64
-ownerless_watermark(void)
-{
-	static SPIPlanPtr plan;
-	Datum value = sl_running_owners();
-	bool isnull;
-
-	if (!plan)
-	{
-		Oid types[1] = {TEXTARRAYOID};
-
-		plan = sl_prepare("SELECT min(COALESCE(p.watermark, -9223372036854775808)) FROM stacklens_internal.positions p"
-						  " JOIN stacklens_internal.sources s ON s.name = p.source AND s.topic = p.topic"
-						  " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
-						  " WHERE NOT s.paused AND stacklens_internal.reads_partition(s.options, p.partition) AND (p.owner IS NULL OR p.owner <> ALL ($1))"
-						  " AND p.updated_at > pg_catalog.clock_timestamp() - CASE WHEN p.next_offset >= p.high_watermark"
-						  " THEN interval '30 seconds' ELSE interval '5 minutes' END",
-						  1, types);
-	}
-	/* by a snapshot of now: what was let go of since the transaction began counts */
-	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read watermarks");
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? PG_INT64_MAX : DatumGetInt64(value);
-}
-
 static void
 wait_for_others(sl_batch *batch)
 {
-	static uint64 seen = PG_UINT64_MAX;
-	static bool ownerless;
-	int64 others = sl_lowest_watermark(sl_my_slot);
-	uint64 handovers = pg_atomic_read_u64(&sl_shared_state->handovers);
+	int64 others = sl_watermark_of_all(sl_my_slot);
 
-	/* whoever owns a partition now has said so before the table does: so the slots are read once more */
-	if (handovers != seen || ownerless)
-	{
-		int64 between = ownerless_watermark();
-
-		ownerless = between != PG_INT64_MAX;
-		seen = handovers;
-		others = Min(Min(others, between), sl_lowest_watermark(sl_my_slot));
-	}
 	reached = batch->watermark;
 	batch->watermark = Min(Min(batch->watermark, others), sl_now_ns());
 	for (size_t i = 0; i < batch->records.n; i++)
@@ -304,7 +264,7 @@ evaluate(sl_batch *batch, int wait_ms)
 		for (size_t i = 0; i < batch->records.n; i++)
 			found += judge_record(rules, &batch->records.v[i], matches, correlations);
 	pending = sl_correlations_pending(correlations, batch->watermark);
-	effects = found > 0 || batch->n_dead > 0 || pending || limit == 1 || wary;
+	effects = found > 0 || batch->n_dead > 0 || pending || limit == 1 || wary || (source->stores && batch->records.n > 0);
 	if (limit > 1)
 		stored = source->settle(source, batch, effects);
 	if (batch->n_dead > 0)
@@ -312,6 +272,8 @@ evaluate(sl_batch *batch, int wait_ms)
 	if (pending)
 		sl_correlations_store(correlations);
 	sl_matches_store(matches);
+	if (source->stores && limit > 1)
+		sl_logs_store(&batch->records, 0, batch->records.n, source->name, NULL);
 	/* what a commit runs into is no record's doing */
 	sl_crash_leave();
 	if (effects)

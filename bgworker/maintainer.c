@@ -87,10 +87,13 @@ has_row(const char *sql)
 static bool
 has_row_by_now(const char *format)
 {
-	int64 watermark = sl_lowest_watermark(NULL);
+	int64 watermark;
 	char number[32];
 	StringInfoData sql;
 
+	sl_begin();
+	watermark = sl_watermark_of_all(NULL);
+	sl_commit();
 	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
 		return false;
 	snprintf(number, sizeof(number), INT64_FORMAT, watermark);

@@ -5,6 +5,7 @@
 #include "worker.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -283,4 +284,58 @@ sl_worker_run(int (*step)(void))
 		go_on = sl_loop_wait(wait);
 	}
 	proc_exit(0);
+}
+
+/*
+ * Partitions that are nobody's, between two owners, with what waits in them:
+ * no slot speaks for those.  One that was left long ago is not waited for.
+ */
+static int64
+ownerless_watermark(void)
+{
+	static SPIPlanPtr plan;
+	Datum value = sl_running_owners();
+	bool isnull;
+
+	if (!plan)
+	{
+		Oid types[1] = {TEXTARRAYOID};
+
+		plan = sl_prepare("SELECT min(COALESCE(p.watermark, -9223372036854775808)) FROM stacklens_internal.positions p"
+						  " JOIN stacklens_internal.sources s ON s.name = p.source AND s.topic = p.topic"
+						  " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
+						  " WHERE NOT s.paused AND stacklens_internal.reads_partition(s.options, p.partition) AND (p.owner IS NULL OR p.owner <> ALL ($1))"
+						  " AND p.updated_at > pg_catalog.clock_timestamp() - CASE WHEN p.next_offset >= p.high_watermark"
+						  " THEN interval '30 seconds' ELSE interval '5 minutes' END",
+						  1, types);
+	}
+	/* by a snapshot of now: what was let go of since the transaction began counts */
+	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read watermarks");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? PG_INT64_MAX : DatumGetInt64(value);
+}
+
+/*
+ * What all sources have come to, but for one worker's part; ns.  Within a
+ * transaction.
+ */
+int64
+sl_watermark_of_all(const sl_slot *except)
+{
+	static uint64 seen = PG_UINT64_MAX;
+	static bool ownerless;
+	int64 lowest = sl_lowest_watermark(except);
+	uint64 handovers = pg_atomic_read_u64(&sl_shared_state->handovers);
+
+	/* whoever owns a partition now has said so before the table does: so the slots are read once more */
+	if (handovers != seen || ownerless)
+	{
+		int64 between = ownerless_watermark();
+
+		ownerless = between != PG_INT64_MAX;
+		seen = handovers;
+		lowest = Min(Min(lowest, between), sl_lowest_watermark(except));
+	}
+	return lowest;
 }

@@ -57,6 +57,12 @@ extern void sl_loop_add(int fd, void (*callback)(void *arg), void *arg);
  */
 extern bool sl_loop_wait(int timeout_ms);
 
+/*
+ * Event time (ns) that all sources have come to, but for one worker's part
+ * (NULL: all of them); within a transaction.
+ */
+extern int64 sl_watermark_of_all(const sl_slot *except);
+
 /* ms of a clock that never steps, for intervals. */
 extern int64 sl_now_ms(void);
 

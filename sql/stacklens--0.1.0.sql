@@ -416,7 +416,7 @@ CREATE INDEX logs_service ON stacklens.logs (service);
 CREATE INDEX logs_trace_id ON stacklens.logs (trace_id) WHERE trace_id IS NOT NULL;
 -- for a clock that jumps; it stays empty otherwise
 CREATE TABLE stacklens_internal.logs_default PARTITION OF stacklens.logs DEFAULT;
-COMMENT ON TABLE stacklens.logs IS 'Log records taken in without Kafka: the evaluator''s inbox. INSERT and COPY work; defaults fill what is left out';
+COMMENT ON TABLE stacklens.logs IS 'Log records: the inbox of those taken in without Kafka, and those of Kafka sources that store them. INSERT and COPY work; defaults fill what is left out';
 
 CREATE FUNCTION stacklens_internal.logs_arrived() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'stacklens_logs_arrived' LANGUAGE C;
@@ -659,6 +659,7 @@ CREATE TABLE stacklens_internal.sources (
 	paused boolean NOT NULL DEFAULT false,
 	version bigint NOT NULL DEFAULT 1,
 	incarnation uuid NOT NULL,
+	store boolean NOT NULL DEFAULT false,	-- records are kept in stacklens.logs, too
 	adopted_from uuid,			-- the database that a restored dump came from: its tags in Kafka are ours
 	created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -741,7 +742,7 @@ $$;
 
 CREATE FUNCTION stacklens.create_kafka_source(name text, brokers text, topic text,
 	group_id text DEFAULT 'stacklens-consumer', format text DEFAULT 'auto', options jsonb DEFAULT '{}',
-	start text DEFAULT 'earliest')
+	start text DEFAULT 'earliest', store boolean DEFAULT false)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -756,8 +757,8 @@ BEGIN
 	source.options := options;
 	source.start := start;
 	PERFORM stacklens_internal.check_source(source);
-	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, incarnation)
-	VALUES (name, brokers, topic, group_id, format, options, start, stacklens_internal.incarnation())
+	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, store, incarnation)
+	VALUES (name, brokers, topic, group_id, format, options, start, COALESCE(store, false), stacklens_internal.incarnation())
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object',
@@ -767,7 +768,7 @@ BEGIN
 	RETURN name;
 END
 $$;
-COMMENT ON FUNCTION stacklens.create_kafka_source IS 'Has a worker read log records from a Kafka topic; options are librdkafka''s, of an allowed list; gives its name';
+COMMENT ON FUNCTION stacklens.create_kafka_source IS 'Has a worker read log records from a Kafka topic; options are librdkafka''s, of an allowed list; store keeps the records in stacklens.logs, too; gives its name';
 
 CREATE FUNCTION stacklens_internal.change_source(name text, paused boolean) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -797,7 +798,7 @@ BEGIN
 END
 $$;
 CREATE FUNCTION stacklens.alter_source(name text, brokers text DEFAULT NULL, topic text DEFAULT NULL, group_id text DEFAULT NULL,
-	format text DEFAULT NULL, options jsonb DEFAULT NULL)
+	format text DEFAULT NULL, options jsonb DEFAULT NULL, store boolean DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -815,7 +816,7 @@ BEGIN
 	source.options := COALESCE(options, source.options);
 	PERFORM stacklens_internal.check_source(source);
 	UPDATE stacklens_internal.sources s SET brokers = source.brokers, topic = source.topic, group_id = source.group_id,
-		format = source.format, options = source.options, version = s.version + 1
+		format = source.format, options = source.options, store = COALESCE(alter_source.store, s.store), version = s.version + 1
 	WHERE s.name = name;
 	PERFORM stacklens_internal.wake('maintainer');
 	RETURN name;
@@ -827,7 +828,7 @@ COMMENT ON FUNCTION stacklens.resume_source IS 'Lets a paused source go on where
 COMMENT ON FUNCTION stacklens.drop_source IS 'Removes a source and its positions; alerts stay; gives its name';
 
 CREATE VIEW stacklens.sources AS
-	SELECT s.name, 'kafka'::text AS kind, s.brokers, s.topic, s.group_id, s.format, s.start, s.options, s.paused,
+	SELECT s.name, 'kafka'::text AS kind, s.brokers, s.topic, s.group_id, s.format, s.start, s.options, s.store, s.paused,
 		   s.incarnation <> stacklens_internal.incarnation() AS restored, s.created_at
 	FROM stacklens_internal.sources s;
 COMMENT ON VIEW stacklens.sources IS 'Where records come from, besides the inbox; "restored" ones wait for adopt_restore()';
@@ -1683,8 +1684,8 @@ BEGIN
 		stacklens.assign_alert(uuid, text), stacklens.comment_alert(uuid, text) TO stacklens_operator;
 	GRANT EXECUTE ON FUNCTION stacklens.create_rule(text, jsonb, text, text, text, boolean), stacklens.import_rules(text, text),
 		stacklens.enable_rule(text), stacklens.disable_rule(text), stacklens.drop_rule(text),
-		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text), stacklens.pause_source(text),
-		stacklens.alter_source(text, text, text, text, text, jsonb),
+		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text, boolean), stacklens.pause_source(text),
+		stacklens.alter_source(text, text, text, text, text, jsonb, boolean),
 		stacklens.redrive(bigint[]), stacklens.redrive(jsonb), stacklens.discard(bigint[]), stacklens.discard(jsonb),
 		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
 	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;

@@ -16,12 +16,17 @@
 
 PG_FUNCTION_INFO_V1(stacklens_ingest);
 
-#define COLUMNS 12
+#define COLUMNS 13
 
+/* An inbox's record, and one that was judged where it came from: of no transaction that the inbox waits for. */
 static const char insert_log[] =
 	"INSERT INTO stacklens.logs (timestamp, observed_timestamp, service, severity_number, level, message,"
-	" trace_id, span_id, request_id, error_code, attributes, resource) VALUES"
-	" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id";
+	" trace_id, span_id, request_id, error_code, attributes, resource, source) VALUES"
+	" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13) RETURNING id";
+static const char insert_judged_log[] =
+	"INSERT INTO stacklens.logs (timestamp, observed_timestamp, service, severity_number, level, message,"
+	" trace_id, span_id, request_id, error_code, attributes, resource, source, xid) VALUES"
+	" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, '0') RETURNING id";
 
 #define EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
@@ -49,10 +54,10 @@ put_text(Datum *values, char *nulls, int i, sl_str s)
 }
 
 static int64
-store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
+store(SPIPlanPtr plan, const sl_record *record, Datum source, sl_arena *arena)
 {
 	Datum values[COLUMNS] = {0};
-	char nulls[COLUMNS + 1] = "            ";
+	char nulls[COLUMNS + 1] = "             ";
 	int64 when = record->timestamp ? record->timestamp : record->observed;
 	sl_buf json;
 	bool isnull;
@@ -80,6 +85,7 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 		sl_fields_json(&json, &record->resource->fields, 0);
 		put_text(values, nulls, 11, (sl_str){json.p, json.n});
 	}
+	values[12] = source;
 	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not store a log record");
 	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -87,15 +93,45 @@ store(SPIPlanPtr plan, const sl_record *record, sl_arena *arena)
 	return id;
 }
 
+void
+sl_logs_store(const sl_records *records, size_t from, size_t to, const char *judged_by, Datum *ids)
+{
+	static sl_arena arena;
+	static SPIPlanPtr plans[2];
+	SPIPlanPtr *plan = &plans[judged_by != NULL];
+	Datum source = CStringGetTextDatum(judged_by ? judged_by : "inbox");
+	MemoryContext context,
+		old;
+
+	if (!*plan)
+	{
+		Oid types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
+							  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+
+		*plan = sl_prepare(judged_by ? insert_judged_log : insert_log, COLUMNS, types);
+	}
+	sl_server_arena(&arena);
+	/* what a row needs is given back before the next: a message may hold 100,000 */
+	context = AllocSetContextCreate(CurrentMemoryContext, "stacklens row", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (size_t i = from; i < to; i++)
+	{
+		int64 id = store(*plan, &records->v[i], source, &arena);
+
+		if (ids)
+			ids[i - from] = Int64GetDatum(id);
+		MemoryContextReset(context);
+		sl_arena_reset(&arena);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
 /* ingest_message(body bytea, format text [, nth int]) → ids of the stored records, how many were refused, and why. */
 Datum
 stacklens_ingest(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
-	static sl_arena row_arena;
-	static SPIPlanPtr plan;
-	MemoryContext row_context,
-		old_context;
 	bytea *body = PG_GETARG_BYTEA_PP(0);
 	text *name = PG_GETARG_TEXT_PP(1);
 	sl_records records = {0};
@@ -122,26 +158,9 @@ stacklens_ingest(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the message has %zu records, not a record %zu", records.n, first)));
 		records.n = first + 1;
 	}
-	sl_server_arena(&row_arena);
 	stored = palloc((records.n + 1) * sizeof(Datum));
 	SPI_connect();
-	if (!plan)
-	{
-		Oid types[COLUMNS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT2OID, TEXTOID, TEXTOID,
-							  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-
-		plan = sl_prepare(insert_log, COLUMNS, types);
-	}
-	/* what a row needs is given back before the next: a message may hold 100,000 */
-	row_context = AllocSetContextCreate(CurrentMemoryContext, "stacklens row", ALLOCSET_SMALL_SIZES);
-	old_context = MemoryContextSwitchTo(row_context);
-	for (size_t i = first; i < records.n; i++)
-	{
-		stored[i - first] = Int64GetDatum(store(plan, &records.v[i], &row_arena));
-		MemoryContextReset(row_context);
-		sl_arena_reset(&row_arena);
-	}
-	MemoryContextSwitchTo(old_context);
+	sl_logs_store(&records, first, records.n, NULL, stored);
 	SPI_finish();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -101,6 +101,13 @@ extern Datum sl_uuid(sl_str id);
 
 /* ns since 1970 to the server's µs since 2000, and back. */
 extern TimestampTz sl_timestamptz(int64 ns);
+
+/*
+ * Puts records into stacklens.logs, within SPI: of the inbox, or those that
+ * the evaluator of a source has judged already.  Their ids go to ids, if that
+ * isn't NULL.
+ */
+extern void sl_logs_store(const sl_records *records, size_t from, size_t to, const char *judged_by, Datum *ids);
 extern int64 sl_nanoseconds(TimestampTz at);
 
 /*

@@ -1359,7 +1359,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 
 	sl_begin();
 	if (SPI_execute_with_args("SELECT s.brokers, s.topic, s.group_id, s.format, s.start, i.id::pg_catalog.text, i.term,"
-							  " COALESCE(s.adopted_from::pg_catalog.text, '')"
+							  " COALESCE(s.adopted_from::pg_catalog.text, ''), s.store"
 							  " FROM stacklens_internal.sources s, stacklens_internal.incarnation i WHERE s.name = $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
@@ -1378,6 +1378,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	k->incarnation = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 6));
 	k->term = pg_strtoint32(SPI_getvalue(tuple, desc, 7));
 	k->adopted = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 8));
+	k->source.stores = strcmp(SPI_getvalue(tuple, desc, 9), "t") == 0;
 	k->owner = MemoryContextStrdup(TopMemoryContext, sl_owner_name(sl_my_slot));
 	if (SPI_execute_with_args("SELECT o.key, o.value FROM stacklens_internal.sources s, pg_catalog.jsonb_each_text(s.options) o"
 							  " WHERE s.name = $1",

@@ -61,6 +61,7 @@ extern int64 sl_now_ns(void);
 typedef struct sl_source
 {
 	const char *name;
+	bool stores; /* its records are kept in stacklens.logs, too */
 
 	/* True when take may find something; *wait_ms gets when to ask again, at the latest. */
 	bool (*poll)(struct sl_source *source, sl_batch *batch, int *wait_ms);

@@ -48,6 +48,31 @@ for my $case ([ otlp_json => $otlp_json, 2 ], [ json => qq({"message": "no price
 }
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'without a dead letter');
 
+# --- records of Kafka in logs: kept there, and judged once ---
+$kafka->create_topic('stored', partitions => 1);
+$server->sql("SELECT stacklens.create_kafka_source('stored', '" . $kafka->bootstrap . "', 'stored', group_id => 'stored', store => true)");
+$kafka->produce('stored', [ "\xFF\xFE", record('stored', 1), '{"service": "stored", "message": "of no note", "timestamp": "2026-01-02T03:04:05Z", "n": 2}', record('stored', 3) ], headers => { tenant => 'blue' });
+wait_for_count($server, 'stored', 2);
+is($server->sql(q{SELECT string_agg(concat_ws(' ', l.service, l.error_code, l.source, l.attributes ->> 'n', l.attributes ->> 'kafka.header.tenant'), ', ' ORDER BY l.id) FROM stacklens.logs l}),
+	'stored PRICE_MISSING stored 1 blue, stored stored 2 blue, stored PRICE_MISSING stored 3 blue', 'a source that stores keeps its records in logs');
+is($server->sql(q{SELECT timestamp = '2026-01-02T03:04:05Z' FROM stacklens.logs WHERE message = 'of no note'}), 't', 'by their own time');
+is($server->sql(q{SELECT count(*) FROM stacklens.backtest_rule('PRICE_MISSING') WHERE record ->> 'service' = 'stored'}), 2, 'where a backtest finds them');
+$server->sql(q{SELECT stacklens.ingest('{"service": "inbox", "error_code": "PRICE_MISSING"}')});
+wait_for_count($server, 'inbox', 1);
+is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE service = 'stored'}) . $server->sql(q{SELECT lag FROM stacklens.stat_sources WHERE name = 'inbox'}), '20', 'the inbox does not judge them again');
+$server->sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF NEW.message = 'refused' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '22023'; END IF; RETURN NEW; END $$;
+	CREATE TRIGGER refuse BEFORE INSERT ON stacklens.logs FOR EACH ROW EXECUTE FUNCTION refuse();});
+$kafka->produce('stored', [ '{"service": "stored", "error_code": "PRICE_MISSING", "message": "refused"}', record('stored', 4) ]);
+wait_for_count($server, 'stored', 3);
+is($server->sql(q{SELECT string_agg(d.sqlstate, ' ' ORDER BY d.id) FROM stacklens.dead_letters d WHERE d.origin ->> 'source' = 'stored'}), '22P02 22023', 'one that the table refuses is set aside, and the others go on');
+$server->sql(q{SELECT stacklens.alter_source('stored', store => false)});
+$kafka->produce('stored', [ record('stored', 5) ]);
+wait_for_count($server, 'stored', 4);
+is($server->sql(q{SELECT count(*) FROM stacklens.logs WHERE source = 'stored'}), 4, 'until it is told not to');
+$server->sql(q{SELECT stacklens.discard('{"source": "stored"}'::jsonb); DROP TRIGGER refuse ON stacklens.logs;});
+$server->sql(q{SELECT stacklens.drop_source('stored')});
+
 # --- a topic made anew, with more messages than were read of the old one ---
 $kafka->create_topic('anew', partitions => 2);
 $kafka->produce('anew', [ map { record('old', $_) } 1 .. 5 ], partition => $_) for 0, 1;

@@ -47,7 +47,7 @@ title: counted
 correlation: {type: event_count, rules: [all], group-by: [service], timespan: 7d, condition: {gte: 1}, generate: true}
 stacklens: {after: slide, lateness: 1d}
 $$) WHERE status <> 'created'});
-$server->sql("SELECT stacklens.create_kafka_source('load', '" . join(',', $relay->addresses) . "', 'load', options => '{\"session.timeout.ms\": 6000}')");
+$server->sql("SELECT stacklens.create_kafka_source('load', '" . join(',', $relay->addresses) . "', 'load', options => '{\"session.timeout.ms\": 6000}', store => true)");
 $server->wait_for_workers(6);
 
 # --- load: a producer of numbered messages, and a writer whose commits are known ---
@@ -189,11 +189,12 @@ my $ends = $kafka->end_offsets('load');
 my $in_topic = 0;
 $in_topic += $_ for values %$ends;
 $server->wait_for('the topic to be read to its ends', 'SELECT sum(next_offset) FROM stacklens.positions', is => $in_topic, seconds => $patience);
-my $in_table = $server->sql(q{SELECT count(*) FROM stacklens.logs});
+my $in_table = $server->sql(q{SELECT count(*) FROM stacklens.logs WHERE source = 'inbox'});
 cmp_ok($in_table, '>=', $ingested - keys %maybe, 'the inbox holds what was committed');
 $server->wait_for('the inbox to be read', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'inbox'}, is => $in_table, seconds => $patience);
 
 is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'kafka'}), $in_topic + $again, "each message of the topic was counted once, $again once more");
+is($server->sql(q{SELECT count(*) FROM stacklens.logs WHERE source = 'load'}), $in_topic + $again, 'and kept in logs as often');
 my %counted = (inbox => $in_table, kafka => $in_topic + $again);
 for my $service (sort keys %counted)
 {
