@@ -17,7 +17,7 @@ CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
 	src/core/rule/encode.o src/core/rule/regex.o src/core/rule/literals.o src/core/rule/yaml.o src/core/rule/correlation.o \
 	src/core/rule/definitions.o src/core/rule/logsources.o src/core/rule/link.o \
 	src/core/match/compile.o src/core/match/scan.o src/core/match/grams.o src/core/match/match.o src/core/match/image.o \
-	src/core/match/explain.o src/core/correlate/correlate.o src/core/correlate/state.o
+	src/core/match/explain.o src/core/search/query.o src/core/correlate/correlate.o src/core/correlate/state.o
 CORE = $(CORE_C) src/core/decode/json.o
 CORE_LIBS = -lsimdjson -lyaml -lhs -lpcre2-8 -lstdc++ -lm
 
@@ -25,7 +25,7 @@ MODULE_big = stacklens
 EXTENSION = stacklens
 DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
-	src/stacklens.o src/error.o src/secret.o src/spi.o src/rules.o src/backtest.o src/ingest.o \
+	src/stacklens.o src/error.o src/secret.o src/spi.o src/rules.o src/backtest.o src/search.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \

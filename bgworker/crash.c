@@ -51,13 +51,15 @@ on_crash(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
-/* A panic aborts for the server's sake (its disk is full, say), not for the record's: nothing is noted. */
+/* A panic for want of disk or its like is not the record's doing: nothing is noted. */
 static emit_log_hook_type next_log_hook;
 
 static void
 on_log(ErrorData *edata)
 {
-	if (edata->elevel >= PANIC)
+	int class = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+
+	if (edata->elevel >= PANIC && (class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_SYSTEM_ERROR))
 		line_length = 0;
 	if (next_log_hook)
 		next_log_hook(edata);

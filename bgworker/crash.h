@@ -5,7 +5,7 @@
  * A crash of a worker restarts the whole server, and the same record would
  * crash the next one.  So a handler of the signals that a program's own fault
  * raises (SIGSEGV, SIGBUS, SIGILL, SIGABRT; kill -9, the OOM killer and
- * the server's own PANICs don't count) writes where the worker was to a file of the source's, and lets the
+ * a full disk don't count) writes where the worker was to a file of the source's, and lets the
  * signal do what it does.  Whoever reads the source next goes one record at a
  * time for a while, so that a second crash names its record; a record that was
  * named twice is set aside.

@@ -262,7 +262,8 @@ status_of(const char *sqlstate)
 {
 	if (strcmp(sqlstate, "54000") == 0)
 		return 413;
-	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0)
+	/* 42601: in a text of the user's, a search or a rule */
+	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0 || strcmp(sqlstate, "42601") == 0)
 		return 400;
 	if (strcmp(sqlstate, "P0002") == 0 || strcmp(sqlstate, "42704") == 0)
 		return 404;

@@ -6,6 +6,8 @@
 
 static const char *const no_query[] = {NULL};
 static const char *const alerts_query[] = {"limit", "since", "status", "severity", "service", "rule", "q", NULL};
+static const char *const logs_query[] = {"q", "since", "until", "limit", NULL};
+static const char *const limit_query[] = {"limit", NULL};
 
 static const route routes[] = {
 	{"GET", "/health", ROUTE_HEALTH, false, no_query, "SELECT stacklens_internal.gateway_health()"},
@@ -14,6 +16,8 @@ static const route routes[] = {
 	{"POST", "/v1/logs", ROUTE_OTLP, true, no_query, "SELECT rejected, message FROM stacklens.ingest_otlp($1, $2)"},
 	{"GET", "/admin/alerts", ROUTE_JSON, false, alerts_query, "SELECT stacklens_internal.gateway_alerts($1, $2, $3, $4, $5, $6, $7)"},
 	{"GET", "/admin/alerts/{id}", ROUTE_JSON, false, no_query, "SELECT stacklens_internal.gateway_alert($1)"},
+	{"GET", "/admin/alerts/{id}/logs", ROUTE_JSON, false, limit_query, "SELECT stacklens_internal.gateway_alert_logs($1, $2)"},
+	{"GET", "/admin/logs", ROUTE_JSON, false, logs_query, "SELECT stacklens_internal.gateway_logs($1, $2, $3, $4)"},
 	{"POST", "/admin/alerts/{id}/acknowledge", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_change($1, 'acknowledged', $2)"},
 	{"POST", "/admin/alerts/{id}/resolve", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_change($1, 'resolved', $2)"},
 	{"POST", "/admin/alerts/{id}/assign", ROUTE_JSON, true, no_query, "SELECT stacklens_internal.gateway_assign($1, $2)"},

@@ -538,6 +538,40 @@ CREATE VIEW stacklens.stat_progress_backtest AS
 	SELECT b.pid, b.rule, b.since, b.until, b.at, b.records, b.found FROM stacklens_internal.backtests() b;
 COMMENT ON VIEW stacklens.stat_progress_backtest IS 'Running backtest_rule() calls: the log time that each has come to, records read, found so far';
 
+-- Searching the logs ---------------------------------------------------------
+
+-- The values of a field among attributes: named by its dotted path, or so in nested objects.
+CREATE FUNCTION stacklens_internal.log_values(fields jsonb, name text) RETURNS text[] LANGUAGE sql IMMUTABLE
+	RETURN (SELECT CASE jsonb_typeof(v.value) WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(v.value)) WHEN 'null' THEN '{}'
+			ELSE ARRAY[v.value #>> '{}'] END
+		FROM (SELECT COALESCE(fields -> name, fields #> string_to_array(name, '.')) AS value) v WHERE v.value IS NOT NULL);
+CREATE FUNCTION stacklens_internal.number_of(value text) RETURNS numeric LANGUAGE sql IMMUTABLE
+	RETURN CASE WHEN value ~ '^[-+]?(\d{1,200}\.?\d{0,200}|\.\d{1,200})(e[-+]?\d{1,3})?$' THEN value::numeric END;
+CREATE FUNCTION stacklens_internal.search_condition(query text, OUT condition text, OUT parameters text[])
+	AS 'MODULE_PATHNAME', 'stacklens_search_condition' LANGUAGE C STRICT IMMUTABLE;
+
+CREATE FUNCTION stacklens.search(query text, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity',
+	max_rows int DEFAULT 100)
+RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
+	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	asked record;
+BEGIN
+	IF query IS NULL OR since IS NULL OR until IS NULL OR max_rows IS NULL OR max_rows < 0 THEN
+		RAISE EXCEPTION 'a search needs a query, times and a number of rows' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: SELECT * FROM stacklens.search(''error_code:PRICE_MISSING AND service:order-*'', since => now() - ''1 hour''::interval);';
+	END IF;
+	SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query);
+	RETURN QUERY EXECUTE 'SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,'
+		' l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source FROM stacklens.logs l'
+		' WHERE l.timestamp >= $2 AND l.timestamp < $3 AND ' || asked.condition || ' ORDER BY l.timestamp DESC, l.id DESC LIMIT $4'
+		USING asked.parameters, since, until, max_rows;
+END
+$$;
+COMMENT ON FUNCTION stacklens.search IS 'Log records that a query (a subset of Lucene''s syntax: docs/search.md) is true of, from since (inclusive) to until (exclusive), newest first';
+
 -- The evaluator's place in the inbox: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
 CREATE TABLE stacklens_internal.inbox_position (
@@ -684,7 +718,8 @@ CREATE TABLE stacklens_internal.positions (
 	owner text,
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	watermark bigint,			-- event time, ns since 1970
-	last_timestamp bigint,		-- Kafka's time of the message before next_offset, ms since 1970
+	last_offset bigint,			-- the last message before next_offset, and Kafka's time of it, ms since 1970
+	last_timestamp bigint,
 	PRIMARY KEY (source, topic, partition)
 ) WITH (fillfactor = 50);
 
@@ -729,6 +764,12 @@ BEGIN
 	IF jsonb_typeof(source.options) <> 'object' THEN
 		RAISE EXCEPTION 'options are a JSON object, not %', jsonb_typeof(source.options) USING ERRCODE = 'invalid_parameter_value',
 			HINT = 'For example: {"session.timeout.ms": 10000}.';
+	END IF;
+	-- members of one group that read different parts of a topic would leave some of it unread
+	IF EXISTS (SELECT FROM stacklens_internal.sources s WHERE s.name <> source.name AND s.brokers = source.brokers
+		AND s.topic = source.topic AND s.group_id = source.group_id) THEN
+		RAISE EXCEPTION 'another source reads topic "%" in group "%"', source.topic, source.group_id USING ERRCODE = 'duplicate_object',
+			HINT = 'Give this one a group_id of its own; stacklens.workers is how many evaluators share a source.';
 	END IF;
 	FOR o IN SELECT * FROM jsonb_each(source.options) LOOP
 		IF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
@@ -1211,6 +1252,36 @@ BEGIN
 	RETURN result;
 END
 $$;
+CREATE FUNCTION stacklens.alert_logs(alert_id uuid, max_rows int DEFAULT 100)
+RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
+	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	alert record;
+	traces text[];
+	requests text[];
+BEGIN
+	SELECT a.service, a.first_seen, a.last_seen INTO alert FROM stacklens.alerts a WHERE a.id = alert_logs.alert_id;
+	IF NOT FOUND THEN
+		PERFORM stacklens_internal.refuse_alert(alert_logs.alert_id);
+	END IF;
+	SELECT array_remove(array_agg(DISTINCT s.record ->> 'trace_id'), NULL), array_remove(array_agg(DISTINCT s.record ->> 'request_id'), NULL)
+	INTO traces, requests FROM stacklens.alert_samples s WHERE s.alert_id = alert_logs.alert_id;
+	-- whatever has its traces; of the minutes around it, what has its requests or is its service's
+	RETURN QUERY
+	SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,
+		l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source
+	FROM stacklens.logs l
+	WHERE l.trace_id = ANY (traces)
+		OR (l.timestamp BETWEEN alert.first_seen - interval '5 minutes' AND alert.last_seen + interval '5 minutes'
+			AND (l.request_id = ANY (requests) OR l.service = alert.service))
+	ORDER BY COALESCE(l.trace_id = ANY (traces), false) DESC, COALESCE(l.request_id = ANY (requests), false) DESC, l.timestamp DESC, l.id DESC
+	LIMIT alert_logs.max_rows;
+END
+$$;
+COMMENT ON FUNCTION stacklens.alert_logs IS 'Log records that belong to an alert: first those of its samples'' traces, then of their requests, then of its service from five minutes before it to five after; each newest first';
+
 COMMENT ON FUNCTION stacklens.assign_alert IS 'Says who looks after an alert (NULL: nobody); gives the name';
 COMMENT ON FUNCTION stacklens.comment_alert IS 'Adds a comment to an alert; gives its time';
 
@@ -1633,6 +1704,11 @@ BEGIN
 	RETURN stacklens_internal.gateway_alert(wanted);
 END
 $$;
+CREATE FUNCTION stacklens_internal.gateway_logs(q text, since timestamptz, until timestamptz, max_rows int) RETURNS jsonb LANGUAGE sql STABLE
+	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(l) ORDER BY l.timestamp DESC, l.id DESC), '[]')
+		FROM stacklens.search(COALESCE(q, ''), COALESCE(since, '-infinity'), COALESCE(until, 'infinity'), least(greatest(COALESCE(max_rows, 100), 0), 5000)) l);
+CREATE FUNCTION stacklens_internal.gateway_alert_logs(wanted uuid, max_rows int) RETURNS jsonb LANGUAGE sql STABLE
+	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(l)), '[]') FROM stacklens.alert_logs(wanted, least(greatest(COALESCE(max_rows, 100), 0), 5000)) l);
 CREATE FUNCTION stacklens_internal.gateway_rules() RETURNS jsonb LANGUAGE sql STABLE
 	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.name), '[]') FROM stacklens.rules r);
 
@@ -1677,7 +1753,8 @@ BEGIN
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
 		stacklens_internal.backtests() TO stacklens_reader;
-	GRANT EXECUTE ON FUNCTION stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
+	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
+		stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
 		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),
 		stacklens.backtest_rule(text, timestamptz, timestamptz), stacklens.backtest_rule(jsonb, timestamptz, timestamptz) TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.acknowledge_alert(uuid, text), stacklens.resolve_alert(uuid, text),

@@ -33,8 +33,9 @@
  *
  * A topic that was deleted and made again is another one, though it has the
  * name; this version of Kafka's protocol doesn't tell.  So a partition is read
- * from the message before its position, whose time must be what it was when
- * that message was judged; where Kafka has it no longer, there is no telling.
+ * from the last message before its position, whose time must be what it was
+ * when that message was judged; where Kafka has it no longer, there is no
+ * telling.
  *
  * Rebalance callbacks only note what librdkafka wants; it waits for our
  * assign().  A reset's commit carries the number of the rebalance that it
@@ -84,6 +85,15 @@ typedef enum stage
 	READING
 } stage;
 
+/* What tells a message from another one at its place. */
+typedef struct message_id
+{
+	int64 offset; /* -1 where none is known */
+	int64 timestamp;
+} message_id;
+
+static const message_id no_message = {-1, -1};
+
 typedef struct partition
 {
 	int32 id;
@@ -96,9 +106,10 @@ typedef struct partition
 	bool out_of_range;	   /* Kafka has no longer what comes next */
 	int64 watermark;	   /* ns; of next */
 	int64 taken_watermark; /* of taken */
-	int64 last;			   /* Kafka's time of the message before next, in ms; -1 unknown */
-	int64 taken_last;	   /* of the one before taken */
-	bool verify;		   /* that message is read again: is it the one that was judged? */
+	int64 assigned;		   /* where reading began */
+	message_id last;	   /* the last message before next */
+	message_id taken_last; /* the last before taken */
+	bool verify;		   /* it is read again: is it the one that was judged? */
 	bool anew;			   /* it isn't */
 	int64 active_at;	   /* by sl_now_ms, when there were messages */
 } partition;
@@ -138,10 +149,12 @@ typedef struct kafka
 	int64 trouble_at;
 	intptr_t rebalances; /* how many there were; commits of resets carry it */
 	bool changed;		 /* partitions moved since they were stored */
+	bool again;			 /* what is assigned is to be assigned again, once this batch is settled */
 	int64 idle_at;		 /* when an empty batch was given last */
 	char trouble[500];	 /* what librdkafka last complained of */
 	bool trouble_vague;	 /* only that there is no connection */
 	bool scram;			 /* logs in by it */
+	bool no_partition;	 /* the topic has none of those wanted */
 	bool no_topic;		 /* there is none of this name; told once, until there is */
 } kafka;
 
@@ -168,13 +181,7 @@ rebalance_cb(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
 	k->revoked = true;
 	k->rebalances++;
 	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
-	{
 		k->offered = rd_kafka_topic_partition_list_copy(list);
-		/* the others are another database's */
-		for (int i = k->offered->cnt; i-- > 0;)
-			if (!sl_ranges_hold(&k->wanted, k->offered->elems[i].partition))
-				rd_kafka_topic_partition_list_del_by_idx(k->offered, i);
-	}
 }
 
 static void complain(kafka *k, const char *format, ...) pg_attribute_printf(2, 3);
@@ -333,21 +340,22 @@ store_positions(kafka *k)
 		  *new = palloc(k->n_partitions * sizeof(Datum)),
 		  *high = palloc(k->n_partitions * sizeof(Datum)),
 		  *watermarks = palloc(k->n_partitions * sizeof(Datum)),
-		  *last = palloc(k->n_partitions * sizeof(Datum));
-	Datum values[9];
+		  *last = palloc(k->n_partitions * sizeof(Datum)),
+		  *times = palloc(k->n_partitions * sizeof(Datum));
+	Datum values[10];
 	int n = 0;
 
 	if (!plan)
 	{
-		Oid types[9] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+		Oid types[10] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 
-		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark, m.last FROM stacklens_internal.positions p"
-						  " JOIN unnest($4, $5, $6, $7, $8, $9) AS m (partition, old, next, high, watermark, last) ON m.partition = p.partition AND m.old = p.next_offset"
+		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark, m.last, m.time FROM stacklens_internal.positions p"
+						  " JOIN unnest($4, $5, $6, $7, $8, $9, $10) AS m (partition, old, next, high, watermark, last, time) ON m.partition = p.partition AND m.old = p.next_offset"
 						  " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
 						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high, watermark = m.watermark,"
-						  " last_timestamp = m.last, updated_at = pg_catalog.clock_timestamp()"
+						  " last_offset = m.last, last_timestamp = m.time, updated_at = pg_catalog.clock_timestamp()"
 						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
-						  9, types);
+						  10, types);
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -363,7 +371,8 @@ store_positions(kafka *k)
 		old[n] = Int64GetDatum(p->stored);
 		new[n] = Int64GetDatum(p->taken);
 		watermarks[n] = Int64GetDatum(p->taken_watermark);
-		last[n] = Int64GetDatum(p->taken_last);
+		last[n] = Int64GetDatum(p->taken_last.offset);
+		times[n] = Int64GetDatum(p->taken_last.timestamp);
 		high[n++] = Int64GetDatum(end);
 	}
 	if (n == 0)
@@ -377,6 +386,7 @@ store_positions(kafka *k)
 	values[6] = PointerGetDatum(construct_array(high, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[7] = PointerGetDatum(construct_array(watermarks, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[8] = PointerGetDatum(construct_array(last, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[9] = PointerGetDatum(construct_array(times, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not store positions");
 	if (SPI_processed != (uint64) n)
@@ -408,16 +418,25 @@ disown_positions(kafka *k)
 		elog(ERROR, "could not let go of positions");
 }
 
+/* Nothing is taken beyond what is judged. */
+static void
+take_none(kafka *k)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		partition *p = &k->partitions[i];
+
+		p->taken = p->next;
+		p->taken_watermark = p->watermark;
+		p->taken_last = p->last;
+	}
+}
+
 /* Stores progress that had no effects, in a transaction of its own. */
 static void
 store_progress(kafka *k, bool disown)
 {
-	for (int i = 0; i < k->n_partitions; i++)
-	{
-		k->partitions[i].taken = k->partitions[i].next;
-		k->partitions[i].taken_watermark = k->partitions[i].watermark;
-		k->partitions[i].taken_last = k->partitions[i].last;
-	}
+	take_none(k);
 	sl_begin();
 	store_positions(k);
 	if (disown)
@@ -476,6 +495,13 @@ topic_partitions(kafka *k)
 		complain_of(k, "could not read the topic's partitions", err);
 		return NULL;
 	}
+	err = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (err && err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+	{
+		complain_of(k, "could not read the topic's partitions", err);
+		rd_kafka_metadata_destroy(metadata);
+		return NULL;
+	}
 	list = rd_kafka_topic_partition_list_new(8);
 	for (int i = 0; metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
 		rd_kafka_topic_partition_list_add(list, k->topic, metadata->topics[0].partitions[i].id);
@@ -530,6 +556,25 @@ is_foreign(const kafka *k, const char *incarnation, int term)
 	return strcmp(incarnation, k->adopted) != 0;
 }
 
+static bool
+has_foreign_tag(const kafka *k, const rd_kafka_topic_partition_list_t *list)
+{
+	bool foreign = false;
+
+	for (int i = 0; i < list->cnt && !foreign; i++)
+	{
+		const rd_kafka_topic_partition_t *from = &list->elems[i];
+		char *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
+		char incarnation[37];
+		int term;
+		int64 offset;
+
+		foreign = tag && read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
+		free(tag);
+	}
+	return foreign;
+}
+
 /* Decides where a partition starts. */
 static void
 decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
@@ -551,7 +596,7 @@ decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
 					 errdetail("Kafka source \"%s\" goes on at offset %lld instead of %lld.",
 							   k->name, (long long) committed, (long long) p->stored)));
 		p->next = committed;
-		p->last = -1;
+		p->last = no_message;
 		p->committed = -1; /* until it is committed with the tag */
 		return;
 	}
@@ -566,7 +611,7 @@ load_stored(kafka *k)
 	Oid types[2] = {TEXTOID, TEXTOID};
 	Datum values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
 
-	if (SPI_execute_with_args("SELECT partition, next_offset, watermark, COALESCE(last_timestamp, -1) FROM stacklens_internal.positions"
+	if (SPI_execute_with_args("SELECT partition, next_offset, watermark, COALESCE(last_offset, -1), COALESCE(last_timestamp, -1) FROM stacklens_internal.positions"
 							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read positions");
@@ -581,7 +626,8 @@ load_stored(kafka *k)
 		p->watermark = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
 		if (isnull)
 			p->watermark = PG_INT64_MIN;
-		p->last = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
+		p->last.offset = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
+		p->last.timestamp = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 5, &isnull));
 	}
 }
 
@@ -600,7 +646,7 @@ own_positions(kafka *k)
 		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner)"
 								  " VALUES ($1, $2, $4, $5, $3) ON CONFLICT (source, topic, partition) DO UPDATE"
 								  " SET next_offset = excluded.next_offset, owner = excluded.owner,"
-								  " last_timestamp = CASE WHEN p.next_offset = excluded.next_offset THEN p.last_timestamp END,"
+								  " last_offset = CASE WHEN p.next_offset = excluded.next_offset THEN p.last_offset END,"
 								  " updated_at = pg_catalog.clock_timestamp()",
 								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not take the positions over");
@@ -637,8 +683,9 @@ assign_partitions(kafka *k)
 	{
 		partition *p = &k->partitions[i];
 
-		p->verify = p->last >= 0 && p->next > 0;
-		rd_kafka_topic_partition_list_add(list, k->topic, p->id)->offset = p->next - p->verify;
+		p->verify = p->last.offset >= 0 && p->last.offset < p->next && p->last.timestamp >= 0;
+		p->assigned = p->verify ? p->last.offset : p->next;
+		rd_kafka_topic_partition_list_add(list, k->topic, p->id)->offset = p->assigned;
 		p->active_at = sl_now_ms();
 	}
 	/* what was fetched by the assignment before may be of another topic of this name, or out of order */
@@ -682,9 +729,9 @@ fill_gaps(kafka *k)
 		}
 		if (low == from)
 		{
-			/* only the message before it is gone */
+			/* only what is before it is gone */
 			p->out_of_range = p->anew = false;
-			p->last = -1;
+			p->last = no_message;
 			drop_messages(k);
 			k->stage = COMMITTED;
 			return;
@@ -699,13 +746,9 @@ fill_gaps(kafka *k)
 				(low > from ? errmsg("topic \"%s\" partition %d has no offset %lld any more", k->topic, p->id, (long long) from)
 							: errmsg("topic \"%s\" partition %d was made anew", k->topic, p->id),
 				 errdetail("Kafka source \"%s\" goes on at offset %lld; stacklens.gaps keeps what was missed.", k->name, (long long) low)));
-		for (int j = 0; j < k->n_partitions; j++)
-		{
-			k->partitions[j].taken = k->partitions[j].next;
-			k->partitions[j].taken_last = k->partitions[j].last;
-		}
+		take_none(k);
 		p->taken = low;
-		p->taken_last = -1;
+		p->taken_last = no_message;
 		sl_begin();
 		store_positions(k);
 		if (SPI_execute_with_args("INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)"
@@ -714,7 +757,7 @@ fill_gaps(kafka *k)
 			elog(ERROR, "could not record a gap");
 		sl_commit();
 		p->next = low;
-		p->last = -1;
+		p->last = no_message;
 		p->out_of_range = p->anew = false;
 		stored_positions(k);
 		drop_messages(k);
@@ -732,6 +775,20 @@ refuse_group(kafka *k)
 	k->ask_after = sl_now_ms() + REFUSED_ASK_EVERY;
 }
 
+/* Has the topic a partition that this source reads?  True also where the broker doesn't say. */
+static bool
+topic_has_wanted(kafka *k)
+{
+	rd_kafka_topic_partition_list_t *list = topic_partitions(k);
+	bool found = !list;
+
+	for (int i = 0; list && i < list->cnt && !found; i++)
+		found = sl_ranges_hold(&k->wanted, list->elems[i].partition);
+	if (list)
+		rd_kafka_topic_partition_list_destroy(list);
+	return found;
+}
+
 /* Takes the committed offsets over; false when it isn't known where a partition without one starts. */
 static bool
 take_offsets(kafka *k, const rd_kafka_topic_partition_list_t *list)
@@ -746,7 +803,8 @@ take_offsets(kafka *k, const rd_kafka_topic_partition_list_t *list)
 		partition *p = &k->partitions[i];
 
 		p->id = from->partition;
-		p->stored = p->first = p->last = -1;
+		p->stored = p->first = -1;
+		p->last = no_message;
 		p->watermark = PG_INT64_MIN;
 		p->committed = from->offset;
 		if (from->offset < 0 && known)
@@ -768,7 +826,17 @@ find_positions(kafka *k)
 		 known;
 
 	forget_partitions(k);
-	known = ask_committed(k, list) && take_offsets(k, list);
+	known = ask_committed(k, list);
+	foreign = known && has_foreign_tag(k, list);
+	/* the others are another database's */
+	for (int i = list->cnt; i-- > 0;)
+		if (!sl_ranges_hold(&k->wanted, list->elems[i].partition))
+			rd_kafka_topic_partition_list_del_by_idx(list, i);
+	if (known && list->cnt == 0)
+		k->no_partition = !topic_has_wanted(k);
+	else
+		k->no_partition = false;
+	known = known && !foreign && take_offsets(k, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (known)
 	{
@@ -832,17 +900,7 @@ check_owner(kafka *k)
 		 foreign = false;
 
 	k->ask_after = sl_now_ms() + ASK_EVERY;
-	for (int i = 0; known && i < list->cnt && !foreign; i++)
-	{
-		const rd_kafka_topic_partition_t *from = &list->elems[i];
-		char *tag = from->metadata_size > 0 ? strndup(from->metadata, from->metadata_size) : NULL;
-		char incarnation[37];
-		int term;
-		int64 offset;
-
-		foreign = tag && read_tag(tag, incarnation, &term, &offset) && is_foreign(k, incarnation, term);
-		free(tag);
-	}
+	foreign = known && has_foreign_tag(k, list);
 	if (list)
 		rd_kafka_topic_partition_list_destroy(list);
 	if (foreign)
@@ -889,7 +947,7 @@ serve(kafka *k)
 	if (k->revoked)
 	{
 		drop_messages(k); /* not judged yet: whoever gets the partition reads them */
-		if (k->n_partitions > 0)
+		if (k->n_partitions > 0 && k->stage > NONE)
 		{
 			bool reading = k->stage == READING;
 
@@ -928,6 +986,9 @@ serve(kafka *k)
 		assign_partitions(k);
 	if (k->stage == READING)
 		fill_gaps(k);
+	if (k->stage == READING && k->again)
+		k->stage = COMMITTED;
+	k->again = false;
 }
 
 static void
@@ -940,6 +1001,8 @@ show_status(kafka *k)
 		k->trouble[0] = '\0';
 	if (k->no_topic)
 		sl_worker_status("topic \"%s\" is not there: make it, or check its name", k->topic);
+	else if (k->no_partition)
+		sl_worker_status("topic \"%s\" has none of the partitions that this source reads: check its option \"" SL_PARTITIONS "\"", k->topic);
 	else if (k->trouble[0])
 		sl_worker_status("%s", k->trouble);
 	else if (k->stage != READING)
@@ -1171,6 +1234,7 @@ static bool
 kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 {
 	kafka *k = (kafka *) source;
+	bool again = false;
 
 	fetch(k);
 	serve(k);
@@ -1182,12 +1246,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			drop_messages(k); /* left over from an assignment that is gone */
 		return false;
 	}
-	for (int i = 0; i < k->n_partitions; i++)
-	{
-		k->partitions[i].taken = k->partitions[i].next;
-		k->partitions[i].taken_watermark = k->partitions[i].watermark;
-		k->partitions[i].taken_last = k->partitions[i].last;
-	}
+	take_none(k);
 	k->used = k->first;
 	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS && batch->units < batch->limit)
 	{
@@ -1198,15 +1257,20 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		if (message->err)
 		{
 			if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && p)
-				p->out_of_range = true;
+			{
+				/* one of an assignment before this one says nothing, but has stopped the partition: it is assigned again */
+				if (message->offset == p->assigned || message->offset == p->taken)
+					p->out_of_range = true;
+				else
+					again = true;
+			}
 			/* its end, past what a compaction or a transaction left nothing of */
 			else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
 			{
+				if (message->offset >= p->next && p->verify)
+					p->verify = false; /* the message to compare is gone */
 				if (message->offset > p->taken && !p->verify && !p->anew)
-				{
 					p->taken = message->offset;
-					p->taken_last = -1;
-				}
 			}
 			else
 				complain(k, "%s", rd_kafka_message_errstr(message));
@@ -1216,7 +1280,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		if (p && p->verify)
 		{
 			p->verify = false;
-			p->anew = message->offset == p->next - 1 && rd_kafka_message_timestamp(message, &type) != p->last;
+			p->anew = message->offset == p->last.offset && rd_kafka_message_timestamp(message, &type) != p->last.timestamp;
 		}
 		if (p && !p->anew && message->offset >= p->taken)
 		{
@@ -1229,12 +1293,13 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			move_watermark(k, p, batch, before);
 			batch->bytes += message->len;
 			p->taken = message->offset + 1;
-			p->taken_last = rd_kafka_message_timestamp(message, &type);
+			p->taken_last = (message_id){message->offset, rd_kafka_message_timestamp(message, &type)};
 			k->trouble[0] = '\0';
 		}
 		k->used++;
 	}
 	batch->watermark = lowest_watermark(k, NULL);
+	k->again = again;
 	if (k->used > k->first)
 		return true;
 	/* idle: what moved is stored and told */
@@ -1426,7 +1491,8 @@ sl_kafka_open(const char *name)
 	set_option(conf, "auto.offset.reset", "error");
 	set_option(conf, "isolation.level", "read_committed");
 	set_option(conf, "enable.partition.eof", "true");
-	set_option(conf, "partition.assignment.strategy", "range");
+	/* one by one: where a source reads a range of partitions, each of its evaluators gets some */
+	set_option(conf, "partition.assignment.strategy", "roundrobin");
 	set_option(conf, "log.queue", "true");
 	snprintf(kbytes, sizeof(kbytes), "%d", Max(1024, sl_work_mem / 4));
 	set_option(conf, "queued.max.messages.kbytes", kbytes);

@@ -38,6 +38,18 @@ is($body->{openapi}, '3.1.0', '/openapi.json');
 is($status, 202, 'the log is accepted');
 my $alert = poll_for('the alert', 10, sub { (($gateway->get('/admin/alerts?limit=1'))[1])->[0] });
 is("$alert->{issue_code} $alert->{severity} $alert->{service} $alert->{count}", 'PRICE_MISSING high order-service 1', 'and is an alert');
+
+# --- from an alert to its logs, and searching them ---
+$gateway->post('/api/ingest/log', q([{"timestamp": "2025-01-15T10:31:00Z", "service": "order-service", "message": "beside it"}, {"timestamp": "2025-01-15T10:30:45Z", "service": "elsewhere", "message": "not of it", "n": 7}]));
+($status, $body) = $gateway->get("/admin/alerts/$alert->{id}/logs");
+is($status . ' ' . join(', ', map { $_->{message} } @$body), '200 beside it, Price is missing', 'the logs of an alert');
+is(($gateway->get('/admin/alerts/00000000-0000-0000-0000-000000000001/logs'))[0], 404, 'of none: 404');
+($status, $body) = $gateway->get('/admin/logs?q=' . 'n%3A%3E5%20AND%20NOT%20service%3Aorder-*');
+is($status . ' ' . join(', ', map { $_->{message} } @$body), '200 not of it', 'logs that a query finds');
+($status, $body) = $gateway->get('/admin/logs?limit=2');
+is(scalar @$body, 2, 'the newest of them');
+($status, $body) = $gateway->get('/admin/logs?q=n%3A%5B1%20TO');
+is("$status $body->{detail}", '400 a range lacks an end: At character 8 of the query.', 'a query that is none: 400, with the place') or diag(explain($body));
 is(scalar @{ ($gateway->get('/admin/alerts'))[1] }, 1, 'exactly one');
 ($status, $body) = $gateway->get("/admin/alerts/$alert->{id}");
 is($body->{samples}[0]{record}{attributes}{action}, 'create_order', 'with its sample record');

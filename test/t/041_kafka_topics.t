@@ -76,7 +76,7 @@ $server->sql(q{SELECT stacklens.drop_source('stored')});
 # --- a topic made anew, with more messages than were read of the old one ---
 $kafka->create_topic('anew', partitions => 2);
 $kafka->produce('anew', [ map { record('old', $_) } 1 .. 5 ], partition => $_) for 0, 1;
-$server->sql("SELECT stacklens.create_kafka_source('anew', '" . $kafka->bootstrap . "', 'anew', group_id => 'anew')");
+$server->sql("SELECT stacklens.create_kafka_source('anew', '" . $kafka->bootstrap . "', 'anew', group_id => 'anew', options => '{\"session.timeout.ms\": 6000}')");
 wait_for_count($server, 'old', 10);
 $server->wait_for('positions', q{SELECT sum(next_offset) FROM stacklens.positions WHERE source = 'anew'}, is => 10);
 $server->sql(q{SELECT stacklens.pause_source('anew')});
@@ -113,6 +113,28 @@ $kafka->produce('anew', [ record('after-deletion', 1) ], partition => 0);
 ok(wait_for_count($server, 'after-deletion', 1), 'records deleted after they were judged stop nothing');
 is($server->sql(q{SELECT count(*) FROM stacklens.gaps WHERE source = 'anew'}), 2, 'and are no gap');
 
+# one that is written in transactions, whose markers stand behind the last message
+$kafka->create_topic('marked', partitions => 1);
+$kafka->produce('marked', [ map { record('marked-old', $_) } 1 .. 5 ], transaction => 'commit');
+$server->sql("SELECT stacklens.create_kafka_source('marked', '" . $kafka->bootstrap . "', 'marked', group_id => 'marked', options => '{\"session.timeout.ms\": 6000}')");
+wait_for_count($server, 'marked-old', 5);
+$server->wait_for('the marker', q{SELECT next_offset || ' ' || lag FROM stacklens.positions WHERE source = 'marked'}, is => '6 0');
+$server->sql(q{SELECT stacklens.pause_source('marked')});
+left('marked');
+$server->sql(q{SELECT stacklens.resume_source('marked')});
+$kafka->produce('marked', [ record('marked-same', 1) ], transaction => 'commit');
+wait_for_count($server, 'marked-same', 1);
+is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE service = 'marked-old'}), 5, 'a topic of transactions goes on where it was');
+$server->wait_for('the marker', q{SELECT next_offset FROM stacklens.positions WHERE source = 'marked'}, is => 8);
+$server->sql(q{SELECT stacklens.pause_source('marked')});
+left('marked');
+$kafka->delete_topic('marked');
+poll_for('the topic to be gone', 30, sub { !eval { $kafka->end_offsets('marked') } });
+$kafka->create_topic('marked', partitions => 1);
+$kafka->produce('marked', [ map { record('marked-new', $_) } 1 .. 20 ]);
+$server->sql(q{SELECT stacklens.resume_source('marked')});
+ok(wait_for_count($server, 'marked-new', 20), 'and when it was made anew, from its start');
+
 # --- a topic that two databases share ---
 my $other = StackLens::Server->new('other');
 $other->sql($rule);
@@ -128,6 +150,17 @@ is($other->sql(q{SELECT string_agg(partition || ':' || next_offset || ':' || lag
 $other->sql(q{SELECT stacklens.alter_source('shared', options => '{"partitions": 1}')});
 $other->wait_for('another partition', q{SELECT string_agg(partition || ':' || next_offset || ':' || COALESCE(lag::text, '-'), ' ' ORDER BY partition) FROM stacklens.positions WHERE partition = 2 OR next_offset = 10}, is => '1:10:0 2:10:-');
 pass('what it reads no longer has no lag');
+# evaluators of one source share a range of partitions evenly
+$server->sql(q{ALTER SYSTEM SET stacklens.workers = 2});
+$server->sql('SELECT pg_reload_conf()');
+$server->sql(q{SELECT stacklens.alter_source('shared', options => '{"partitions": "0-1"}')});
+$server->wait_for('two owners', q{SELECT count(DISTINCT owner) FROM stacklens.positions WHERE source = 'shared' AND partition <= 1}, is => 2);
+pass('a range of partitions is shared among the evaluators');
+$server->sql(q{SELECT stacklens.alter_source('shared', options => '{"partitions": "7"}')});
+$server->wait_for('the complaint', q{SELECT status LIKE 'topic "shared" has none of the partitions%' FROM stacklens.stat_sources WHERE name = 'shared'});
+pass('partitions that are not there are told');
+like($server->error_of("SELECT stacklens.create_kafka_source('twin', '" . $kafka->bootstrap . "', 'codecs', group_id => 'codecs')"),
+	qr/42710: another source reads topic "codecs" in group "codecs".*HINT:  Give this one a group_id of its own/s, 'two sources of one group would leave some of it unread');
 for my $bad ('', 'x', '3-1', '1-', '-1', '1,', '1;2', '99999999999')
 {
 	like($server->error_of("SELECT stacklens.create_kafka_source('bad', 'b:1', 't', options => '{\"partitions\": \"$bad\"}')"),
@@ -146,7 +179,7 @@ for f in read(sys.stdin.read()):
 ok(IPC::Run::run([ cached('python') . '/bin/python', '-c', $read ], '<', \$metrics, '>', \$families, '2>', \$complaint), 'metrics() is OpenMetrics') or diag($complaint);
 like($families, qr/^stacklens_partition_lag \[\('partition', '0'\), \('source', 'codecs'\), \('topic', 'codecs'\)\] 0$/m, 'with the lag of each partition');
 like($families, qr/^stacklens_source_records_total \[\('source', 'a "quoted" \\\\ name'\)\] 250$/m, 'whatever a source is called');
-like($families, qr/^stacklens_workers \[\('kind', 'evaluator'\), \('source', 'codecs'\)\] 1$/m, 'and its workers');
-like($families, qr/^stacklens_gaps \[\] 2$/m, 'and gaps');
+like($families, qr/^stacklens_workers \[\('kind', 'evaluator'\), \('source', 'codecs'\)\] 2$/m, 'and its workers');
+like($families, qr/^stacklens_gaps \[\] 3$/m, 'and gaps');
 
 done_testing();

@@ -193,7 +193,9 @@ my $in_table = $server->sql(q{SELECT count(*) FROM stacklens.logs WHERE source =
 cmp_ok($in_table, '>=', $ingested - keys %maybe, 'the inbox holds what was committed');
 $server->wait_for('the inbox to be read', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'inbox'}, is => $in_table, seconds => $patience);
 
-is($server->sql(q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'kafka'}), $in_topic + $again, "each message of the topic was counted once, $again once more");
+# a reset may not have been adopted yet
+ok($server->wait_for('the messages', q{SELECT sum(count) FROM stacklens.alerts WHERE rule = 'all' AND service = 'kafka'}, is => $in_topic + $again, seconds => $patience),
+	"each message of the topic was counted once, $again once more");
 is($server->sql(q{SELECT count(*) FROM stacklens.logs WHERE source = 'load'}), $in_topic + $again, 'and kept in logs as often');
 my %counted = (inbox => $in_table, kafka => $in_topic + $again);
 for my $service (sort keys %counted)
