@@ -89,7 +89,8 @@ has_row_by_now(const char *format)
 {
 	int64 watermark;
 	char number[32];
-	StringInfoData sql;
+	char *sql;
+	bool result;
 
 	sl_begin();
 	watermark = sl_watermark_of_all(NULL);
@@ -97,9 +98,11 @@ has_row_by_now(const char *format)
 	if (watermark == PG_INT64_MIN || watermark == PG_INT64_MAX)
 		return false;
 	snprintf(number, sizeof(number), INT64_FORMAT, watermark);
-	initStringInfo(&sql);
-	appendStringInfo(&sql, format, number);
-	return has_row(sql.data);
+	/* between transactions what is allocated stays, if it isn't given back */
+	sql = psprintf(format, number);
+	result = has_row(sql);
+	pfree(sql);
+	return result;
 }
 
 static int
