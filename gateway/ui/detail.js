@@ -59,17 +59,19 @@ export function draw(alert) {
 
 const KNOWN = ['timestamp', 'level', 'service', 'message', 'error_code', 'trace_id', 'span_id', 'request_id'];
 
-function drawSample({ at, record }, index) {
+const NEIGHBOURS = 50;
+
+function drawRecord({ at, record }, opened, titles) {
   const table = el('table');
   for (const name of KNOWN) {
     const value = record?.[name];
     if (value === undefined || value === null || value === '') continue;
     table.append(el('tr', {}, el('th', { scope: 'row', textContent: name }), el('td', { textContent: visible(value) })));
   }
-  const sample = el('details', { className: 'sample', open: index === 0 },
+  const sample = el('details', { className: 'sample', open: opened },
     el('summary', {},
       el('time', { dateTime: at ?? '', textContent: absolute(at) }),
-      ' ', el('span', { textContent: visible([record?.level, shorten(record?.message, 120)].filter(Boolean).join('  ')) })),
+      ' ', el('span', { textContent: visible([...titles.map(name => record?.[name]), shorten(record?.message, 120)].filter(Boolean).join('  ')) })),
     table);
   // The whole record is written when it is first looked at: twenty samples of 64 kB cost nothing closed.
   const json = el('pre', { tabIndex: 0 });
@@ -88,7 +90,7 @@ export async function open(id, known) {
   for (const button of buttons) button.disabled = false;
   note.value = '';
   showProblem($('#detail-problem'), null);
-  for (const part of ['#fields', '#labels', '#groups', '#samples']) { $(part).replaceChildren(); delete $(part).dataset.keys; }
+  for (const part of ['#fields', '#labels', '#groups', '#samples', '#logs']) { $(part).replaceChildren(); delete $(part).dataset.keys; }
   for (const part of ['#actions', '#labels-part', '#groups-part']) $(part).hidden = true;
   delete panel.dataset.severity;
   for (const node of [$('.badge', panel), $('.status', panel), $('#detail-message')]) node.textContent = '';
@@ -96,6 +98,7 @@ export async function open(id, known) {
   setText($('#detail-id'), visible(id));
   $('#samples-part').hidden = false;
   setText($('#samples-note'), 'Loading…');
+  $('#logs-part').hidden = true;
   panel.hidden = false;
   panel.scrollTop = 0;
   if (known) draw(known);      // at once, from the list; the samples follow
@@ -107,7 +110,12 @@ export async function open(id, known) {
     draw(shown === before ? alert : shown);      // else the feed has been here meanwhile
     const samples = alert.samples ?? [];
     setText($('#samples-note'), samples.length ? '' : 'None is kept for this alert.');
-    $('#samples').replaceChildren(...samples.map(drawSample));
+    $('#samples').replaceChildren(...samples.map((sample, index) => drawRecord(sample, index === 0, ['level'])));
+    const logs = await get(alertPath(id, 'logs') + '?limit=' + NEIGHBOURS);
+    if (id !== current) return;
+    $('#logs-part').hidden = logs.length === 0;
+    setText($('#logs-note'), logs.length < NEIGHBOURS ? '' : `The first ${NEIGHBOURS}: of its traces, its requests, then of its service at the time.`);
+    $('#logs').replaceChildren(...logs.map(log => drawRecord({ at: log.timestamp, record: log }, false, ['service', 'level'])));
   } catch (problem) {
     if (id !== current) return;
     $('#samples-part').hidden = true;

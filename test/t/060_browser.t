@@ -57,6 +57,8 @@ my $id = $server->sql(q{SELECT id FROM stacklens.alerts WHERE service = 'order-s
 $browser->click(qq([data-alert-id="$id"] a));
 $browser->waitFor('#detail .sample');
 like($browser->text('#detail'), qr/create_order/, 'the detail shows the sample record');
+$browser->waitFor('#logs .sample');
+like($browser->text('#logs'), qr/order-service\s+error\s+Price is missing/, 'and the logs around the alert');
 $browser->screenshot("$shots/detail.png") if $shots;
 $browser->click('#acknowledge');
 $browser->waitFor(qq([data-alert-id="$id"][data-status="acknowledged"]));
