@@ -19,7 +19,7 @@ for target; do
 	mkdir -p "$copy"
 	cp corpus/"$target"/* "$copy"/ || exit 1
 	dict=json.dict
-	[ "$target" = fuzz_rule ] && dict=rule.dict
+	case "$target" in fuzz_rule) dict=rule.dict ;; fuzz_query) dict=query.dict ;; esac
 	# deepest input of 16 kB: the oracles recurse without a limit
 	if build/"$target" -max_total_time=$each -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
 		-dict=$dict -artifact_prefix=build/ -print_final_stats=1 -verbosity=1 "$copy" >build/"$target".log 2>&1; then
