@@ -79,6 +79,18 @@ $kafka->produce('otel-logs', [ record('after-reset', 1) ], partition => 0);
 $server->wait_for('a record after that', q{SELECT count(*) FROM stacklens.alerts WHERE service = 'after-reset'}, is => 1);
 is(count_of('early'), 2 * $before, 'a restart afterwards repeats nothing');
 unlike($server->log_text($log), qr/reset from outside/, 'and sees no reset');
+my $live = q{SELECT sum(count) FROM stacklens.alerts WHERE service LIKE 'live%'};
+for my $reset ([ 0, 'to-offset', 50 ], [ 2, 'to-datetime', '2000-01-01T00:00:00.000' ])
+{
+	my ($partition, @how) = @$reset;
+	drained();
+	$server->sql(q{SELECT stacklens.pause_source('orders')});
+	StackLens::Cache::poll_for('the group to be empty', 30, sub { ($kafka->group_state('stacklens-consumer'))[0] =~ /Empty|Dead/ });
+	my $was = $server->sql($live);
+	$kafka->reset_offsets('stacklens-consumer', "otel-logs:$partition", @how);
+	$server->sql(q{SELECT stacklens.resume_source('orders')});
+	ok($server->wait_for("a reset @how", $live, is => $was + 10), "a reset of one partition $how[0]");
+}
 
 # --- the position decides, not what Kafka was told ---
 drained();

@@ -176,11 +176,10 @@ sub create_topic
 {
 	my ($self, $topic, %options) = @_;
 	my $config = $options{config} // {};
-	$self->tool(
-		'create-topic',
-		'-t' => $topic,
-		'-n' => $options{partitions} // 1,
+	my @arguments = ('create-topic', '-t' => $topic, '-n' => $options{partitions} // 1,
 		map { ('--config' => "$_=$config->{$_}") } sort keys %$config);
+	# on a busy machine a broker may miss its heartbeats, and is "fenced" until the next
+	poll_for("creating topic $topic", 30, sub { eval { $self->tool(@arguments); 1 } or ($@ =~ /fenced/ ? 0 : die $@) });
 	# The controller has said yes; clients look the topic up in the broker's own copy, a moment later.
 	poll_for("topic $topic", 20, sub { ($self->_tool('end-offsets', '-t' => $topic))[0] == 0 });
 	return;
