@@ -1496,6 +1496,8 @@ sl_kafka_open(const char *name)
 	set_option(conf, "log.queue", "true");
 	snprintf(kbytes, sizeof(kbytes), "%d", Max(1024, sl_work_mem / 4));
 	set_option(conf, "queued.max.messages.kbytes", kbytes);
+	/* a queue that was full is filled again at once; versions before 2.2.0 wait for a second, and don't know the option */
+	(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0);
 	rd_kafka_conf_set_opaque(conf, &k);
 	rd_kafka_conf_set_rebalance_cb(conf, rebalance_cb);
 	rd_kafka_conf_set_error_cb(conf, error_cb);
