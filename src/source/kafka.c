@@ -575,18 +575,15 @@ has_foreign_tag(const kafka *k, const rd_kafka_topic_partition_list_t *list)
 	return foreign;
 }
 
-/* Decides where a partition starts. */
+/* Decides where a partition starts, of a group that is ours. */
 static void
-decide_position(kafka *k, partition *p, int64 committed, bool *foreign)
+decide_position(kafka *k, partition *p, int64 committed)
 {
 	char incarnation[37];
 	int term;
 	int64 tagged;
 	bool ours = read_tag(p->tag, incarnation, &term, &tagged);
 
-	*foreign = ours && is_foreign(k, incarnation, term);
-	if (*foreign)
-		return;
 	if (committed >= 0 && (!ours || tagged != committed))
 	{
 		/* a reset, or a group that others began: it says where to go on */
@@ -842,19 +839,16 @@ find_positions(kafka *k)
 	{
 		sl_begin();
 		load_stored(k);
-		for (int i = 0; i < k->n_partitions && !foreign; i++)
+		for (int i = 0; i < k->n_partitions; i++)
 		{
 			partition *p = &k->partitions[i];
 			int64 committed = p->committed;
 
-			decide_position(k, p, committed, &foreign);
+			decide_position(k, p, committed);
 			adopted = adopted || (committed >= 0 && p->committed < 0);
 		}
-		if (!foreign)
-		{
-			hold_time(k);
-			own_positions(k);
-		}
+		hold_time(k);
+		own_positions(k);
 		sl_commit();
 	}
 	if (foreign)
