@@ -17,7 +17,7 @@ CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
 	src/core/rule/encode.o src/core/rule/regex.o src/core/rule/literals.o src/core/rule/yaml.o src/core/rule/correlation.o \
 	src/core/rule/definitions.o src/core/rule/logsources.o src/core/rule/link.o \
 	src/core/match/compile.o src/core/match/scan.o src/core/match/grams.o src/core/match/match.o src/core/match/image.o \
-	src/core/match/explain.o src/core/search/query.o src/core/correlate/correlate.o src/core/correlate/state.o
+	src/core/match/explain.o src/core/search/query.o src/core/sink/document.o src/core/sink/bulk.o src/core/correlate/correlate.o src/core/correlate/state.o
 CORE = $(CORE_C) src/core/decode/json.o
 CORE_LIBS = -lsimdjson -lyaml -lhs -lpcre2-8 -lstdc++ -lm
 
@@ -27,16 +27,17 @@ DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
 	src/stacklens.o src/error.o src/secret.o src/spi.o src/rules.o src/backtest.o src/search.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
+	src/sink/http.o src/sink/options.o src/sink/elasticsearch.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
-	bgworker/notifier.o bgworker/evaluator.o bgworker/crash.o bgworker/utility.o
+	bgworker/notifier.o bgworker/evaluator.o bgworker/shipper.o bgworker/crash.o bgworker/utility.o
 
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -DSL_VERSION='"$(STACKLENS_VERSION)"'
 PG_CFLAGS = $(WARNINGS) -Wno-declaration-after-statement -fno-semantic-interposition
 PG_CXXFLAGS = $(WARNINGS) -std=c++17 -O2 -fno-exceptions -fno-rtti -fno-semantic-interposition
 # calls within the library are not looked up by name
-SHLIB_LINK = -Wl,-Bsymbolic-functions $(CORE_LIBS) -lrdkafka
+SHLIB_LINK = -Wl,-Bsymbolic-functions $(CORE_LIBS) -lrdkafka -lcurl -lz
 
 REGRESS = $(notdir $(basename $(wildcard sql/[0-9]*.sql)))
 REGRESS_OPTS = --inputdir=. --temp-instance=$(CURDIR)/tmp_check --temp-config=test/regress.conf \

@@ -301,7 +301,7 @@ static int
 step(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	sl_batch batch = {.arena = &batch_arena, .limit = limit};
+	sl_batch batch = {.arena = &batch_arena, .limit = limit, .room = SL_BATCH_BYTES};
 	volatile int wait_ms = 1000;
 	int wait = 1000;
 
@@ -348,9 +348,9 @@ sl_evaluator_main(Datum arg)
 {
 	sl_worker_start(arg, SL_EVALUATOR);
 	if (strcmp(sl_my_slot->source, "inbox") == 0)
-		source = sl_inbox_open();
+		source = sl_inbox_open("");
 	else
-		source = sl_kafka_open(sl_my_slot->source);
+		source = sl_kafka_open(sl_my_slot->source, "");
 	if (sl_crash_init(sl_my_slot->source))
 	{
 		careful = CAREFUL_UNITS;

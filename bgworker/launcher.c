@@ -28,7 +28,7 @@
 
 #define MAINTAINER_SLOT 1
 #define NOTIFIER_SLOT 2
-#define FIRST_EVALUATOR 3
+#define FIRST_EVALUATOR 3 /* or shipper */
 
 /* ms */
 #define BACKOFF_MIN 50
@@ -36,7 +36,7 @@
 #define START_TIMEOUT 30000
 #define LOOK_AGAIN 60000
 
-static const char *const main_function[] = {"sl_launcher_main", "sl_maintainer_main", "sl_notifier_main", "sl_evaluator_main"};
+static const char *const main_function[] = {"sl_launcher_main", "sl_maintainer_main", "sl_notifier_main", "sl_evaluator_main", "sl_shipper_main"};
 
 static BackgroundWorkerHandle *handles[SL_SLOTS];
 static bool warned_full;
@@ -59,27 +59,32 @@ sl_launcher_init(void)
 }
 
 static bool
-is_evaluator_of(const sl_slot *slot, const char *source, int nth)
+is_wished(const sl_slot *slot, const sl_wish *wish)
 {
-	return strcmp(slot->source, source) == 0 && slot->nth == nth;
+	return slot->kind == wish->kind && strcmp(slot->source, wish->source) == 0 && strcmp(slot->sink, wish->sink) == 0 && slot->nth == wish->nth;
 }
 
 /* Makes a slot wanted; under the lock. */
 static void
-want(int index, sl_kind kind, const char *source, int nth, int64 version)
+want(int index, const sl_wish *wish)
 {
 	sl_slot *slot = &sl_shared_state->slots[index];
 
-	if (slot->state == SL_FREE || slot->kind != kind || !is_evaluator_of(slot, source, nth))
+	if (slot->state == SL_FREE || !is_wished(slot, wish))
 	{
-		slot->kind = kind;
-		strlcpy(slot->source, source, sizeof(slot->source));
-		slot->nth = nth;
+		slot->kind = wish->kind;
+		strlcpy(slot->source, wish->source, sizeof(slot->source));
+		strlcpy(slot->sink, wish->sink, sizeof(slot->sink));
+		slot->nth = wish->nth;
 		slot->state = SL_WAITING;
 		slot->status[0] = slot->last_error[0] = '\0';
 		slot->last_error_at = slot->start_after = slot->started_at = 0;
 		slot->failures = slot->restarts = 0;
-		slot->version = version;
+		slot->version = wish->version;
+		pg_atomic_write_u64(&slot->retries, 0);
+		pg_atomic_write_u64(&slot->in_flight, 0);
+		pg_atomic_write_u64(&slot->latency, 0);
+		pg_atomic_write_u64(&slot->oldest, 0);
 		pg_atomic_write_u64(&slot->records, 0);
 		pg_atomic_write_u64(&slot->bytes, 0);
 		pg_atomic_write_u64(&slot->batches, 0);
@@ -92,9 +97,9 @@ want(int index, sl_kind kind, const char *source, int nth, int64 version)
 	else if (slot->state == SL_STOPPED && slot->pid == 0)
 		slot->state = SL_WAITING;
 	/* a source's new settings: its worker leaves and is started with them */
-	if (slot->version != version)
+	if (slot->version != wish->version)
 	{
-		slot->version = version;
+		slot->version = wish->version;
 		if (slot->pid)
 			kill(slot->pid, SIGTERM);
 	}
@@ -102,7 +107,7 @@ want(int index, sl_kind kind, const char *source, int nth, int64 version)
 }
 
 /*
- * The maintainer's wish: a notifier, and these evaluators.  Others are told to
+ * The maintainer's wish: a notifier, and these evaluators and shippers.  Others are told to
  * leave.
  */
 void
@@ -111,14 +116,14 @@ sl_publish_wanted(int n, const sl_wish *wishes)
 	int missing = 0;
 
 	LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
-	want(NOTIFIER_SLOT, SL_NOTIFIER, "", 0, 0);
+	want(NOTIFIER_SLOT, &(sl_wish){.kind = SL_NOTIFIER, .source = "", .sink = ""});
 	for (int i = FIRST_EVALUATOR; i < SL_SLOTS; i++)
 	{
 		sl_slot *slot = &sl_shared_state->slots[i];
 		bool keep = false;
 
 		for (int k = 0; k < n && !keep; k++)
-			keep = is_evaluator_of(slot, wishes[k].source, wishes[k].nth);
+			keep = is_wished(slot, &wishes[k]);
 		if (keep || slot->state == SL_FREE)
 			continue;
 		slot->wanted = false;
@@ -135,7 +140,7 @@ sl_publish_wanted(int n, const sl_wish *wishes)
 		{
 			sl_slot *slot = &sl_shared_state->slots[i];
 
-			if (slot->state != SL_FREE && is_evaluator_of(slot, wishes[k].source, wishes[k].nth))
+			if (slot->state != SL_FREE && is_wished(slot, &wishes[k]))
 			{
 				at = i;
 				break;
@@ -144,15 +149,15 @@ sl_publish_wanted(int n, const sl_wish *wishes)
 				at = i;
 		}
 		if (at)
-			want(at, SL_EVALUATOR, wishes[k].source, wishes[k].nth, wishes[k].version);
+			want(at, &wishes[k]);
 		else
 			missing++;
 	}
 	LWLockRelease(sl_shared_state->lock);
 	if (missing > 0)
 		ereport(WARNING,
-				(errmsg("%d evaluators are wanted, and there is room for %d", n, n - missing),
-				 errhint("Lower stacklens.workers (now %d), or pause sources.", sl_workers)));
+				(errmsg("%d evaluators and shippers are wanted, and there is room for %d", n, n - missing),
+				 errhint("Lower stacklens.workers (now %d), or pause sources or sinks.", sl_workers)));
 	sl_wake(SL_LAUNCHER);
 }
 
@@ -190,8 +195,8 @@ start(int index)
 	strlcpy(worker.bgw_library_name, "stacklens", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, main_function[slot->kind], sizeof(worker.bgw_function_name));
 	snprintf(worker.bgw_type, sizeof(worker.bgw_type), "stacklens %s", sl_kind_name[slot->kind]);
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "stacklens %s%s%.60s", sl_kind_name[slot->kind],
-			 slot->source[0] ? " of " : "", slot->source);
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "stacklens %s%s%.40s%s%.30s", sl_kind_name[slot->kind],
+			 slot->source[0] ? " of " : "", slot->source, slot->sink[0] ? " to " : "", slot->sink);
 	if (slot->nth > 0)
 		snprintf(worker.bgw_name + strlen(worker.bgw_name), sizeof(worker.bgw_name) - strlen(worker.bgw_name), " (%d)", slot->nth + 1);
 	worker.bgw_main_arg = UInt32GetDatum((slot->generation & 0xFFFFFF) << 8 | (uint32) index);
@@ -203,7 +208,7 @@ start(int index)
 	if (!ok && !warned_full)
 		ereport(WARNING,
 				(errmsg("no background worker slot is free for stacklens's %s", sl_kind_name[slot->kind]),
-				 errhint("Raise max_worker_processes (now %d) by 4, and by %d more for each Kafka source, and restart the server.",
+				 errhint("Raise max_worker_processes (now %d) by 4, by %d more for each Kafka source, and by one for each source of each sink; then restart the server.",
 						 max_worker_processes, sl_workers)));
 	warned_full = !ok;
 	return ok;
@@ -333,7 +338,7 @@ sl_launcher_main(Datum arg)
 			last_look = now;
 			LWLockAcquire(sl_shared_state->lock, LW_EXCLUSIVE);
 			if (exists)
-				want(MAINTAINER_SLOT, SL_MAINTAINER, "", 0, 0);
+				want(MAINTAINER_SLOT, &(sl_wish){.kind = SL_MAINTAINER, .source = "", .sink = ""});
 			else
 				for (int i = 1; i < SL_SLOTS; i++)
 					sl_shared_state->slots[i].wanted = false;

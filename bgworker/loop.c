@@ -27,11 +27,11 @@
 typedef struct watch
 {
 	int fd;
-	void (*callback)(void *arg);
+	sl_loop_callback callback;
 	void *arg;
 } watch;
 
-#define MAX_WATCHES 16
+#define MAX_WATCHES 64
 
 static WaitEventSet *wait_set;
 static int epoll_fd = -1;
@@ -53,20 +53,37 @@ sl_loop_init(void)
 	wait_event = sl_wait_event("StacklensWorkerMain");
 }
 
-void
-sl_loop_add(int fd, void (*callback)(void *arg), void *arg)
+bool
+sl_loop_watch(int fd, uint32 events, sl_loop_callback callback, void *arg)
 {
-	for (int i = 0; i < MAX_WATCHES; i++)
-		if (watches[i].fd == -1)
-		{
-			struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32) i};
+	int at = -1;
+	struct epoll_event event = {.events = events};
 
-			if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-				ereport(ERROR, (errcode_for_socket_access(), errmsg("could not watch a descriptor: %m")));
-			watches[i] = (watch){fd, callback, arg};
-			return;
+	for (int i = 0; i < MAX_WATCHES; i++)
+	{
+		if (watches[i].fd == fd)
+		{
+			at = i;
+			break;
 		}
-	elog(ERROR, "too many descriptors to watch");
+		if (watches[i].fd == -1 && at < 0)
+			at = i;
+	}
+	if (at < 0)
+		return events == 0;
+	event.data.u32 = (uint32) at;
+	if (events == 0)
+	{
+		/* closed already, it has left by itself */
+		if (watches[at].fd == fd)
+			(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, &event);
+		watches[at].fd = -1;
+		return true;
+	}
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+		return false;
+	watches[at] = (watch){fd, callback, arg};
+	return true;
 }
 
 int64
@@ -111,8 +128,9 @@ sl_loop_wait(int timeout_ms)
 	{
 		watch *w = &watches[events[i].data.u32];
 
+		/* one before it may have closed it */
 		if (w->fd != -1)
-			w->callback(w->arg);
+			w->callback(w->arg, w->fd, events[i].events);
 	}
 	return true;
 }

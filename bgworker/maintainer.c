@@ -45,13 +45,14 @@ settle_term(void)
 	settled = true;
 }
 
-/* The sources that are to be evaluated; those of another incarnation are inert. */
+/* The sources that are to be evaluated, and shipped; those of another incarnation are inert, and so are sinks. */
 static void
 publish_wanted(void)
 {
 	sl_wish *wishes;
 	uint64 sources;
-	int n = 0;
+	int n = 0,
+		evaluators;
 	bool isnull;
 
 	sl_begin();
@@ -59,15 +60,26 @@ publish_wanted(void)
 						 " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
 						 " WHERE NOT s.paused ORDER BY s.name",
 						 true);
-	wishes = palloc((sources * sl_workers + 1) * sizeof(sl_wish));
-	wishes[n++] = (sl_wish){.source = "inbox"};
+	evaluators = (int) sources * sl_workers + 1;
+	wishes = palloc(evaluators * sizeof(sl_wish));
+	wishes[n++] = (sl_wish){.kind = SL_EVALUATOR, .source = "inbox", .sink = ""};
 	/* the first of each source before the second of any */
 	for (int nth = 0; nth < sl_workers; nth++)
 		for (uint64 i = 0; i < sources; i++)
 			wishes[n++] = (sl_wish){
+				.kind = SL_EVALUATOR,
 				.source = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+				.sink = "",
 				.nth = nth,
 				.version = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull))};
+	sources = sl_execute("SELECT w.source, w.sink, w.version FROM stacklens_internal.wanted_shippers w", true);
+	wishes = repalloc(wishes, (n + sources) * sizeof(sl_wish));
+	for (uint64 i = 0; i < sources; i++)
+		wishes[n++] = (sl_wish){
+			.kind = SL_SHIPPER,
+			.source = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+			.sink = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2),
+			.version = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull))};
 	sl_publish_wanted(n, wishes);
 	sl_commit();
 }

@@ -304,7 +304,7 @@ ownerless_watermark(void)
 		plan = sl_prepare("SELECT min(COALESCE(p.watermark, -9223372036854775808)) FROM stacklens_internal.positions p"
 						  " JOIN stacklens_internal.sources s ON s.name = p.source AND s.topic = p.topic"
 						  " JOIN stacklens_internal.incarnation i ON i.id = s.incarnation"
-						  " WHERE NOT s.paused AND stacklens_internal.reads_partition(s.options, p.partition) AND (p.owner IS NULL OR p.owner <> ALL ($1))"
+						  " WHERE p.sink = '' AND NOT s.paused AND stacklens_internal.reads_partition(s.options, p.partition) AND (p.owner IS NULL OR p.owner <> ALL ($1))"
 						  " AND p.updated_at > pg_catalog.clock_timestamp() - CASE WHEN p.next_offset >= p.high_watermark"
 						  " THEN interval '30 seconds' ELSE interval '5 minutes' END",
 						  1, types);

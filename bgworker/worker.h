@@ -12,6 +12,7 @@ extern PGDLLEXPORT void sl_launcher_main(Datum arg);
 extern PGDLLEXPORT void sl_maintainer_main(Datum arg);
 extern PGDLLEXPORT void sl_notifier_main(Datum arg);
 extern PGDLLEXPORT void sl_evaluator_main(Datum arg);
+extern PGDLLEXPORT void sl_shipper_main(Datum arg);
 
 /*
  * Attaches to the slot that arg names, connects to stacklens.database and
@@ -48,8 +49,14 @@ extern void sl_worker_error(const char *format, ...) pg_attribute_printf(1, 2);
 /* Event loop (loop.c). */
 extern void sl_loop_init(void);
 
-/* callback is called from sl_loop_wait when fd is readable. */
-extern void sl_loop_add(int fd, void (*callback)(void *arg), void *arg);
+/*
+ * Has callback called from sl_loop_wait when fd can be read or written
+ * (events: EPOLLIN, EPOLLOUT; what of them there is, it is told); with other
+ * events for one that is watched already, 0 to watch it no longer.  False
+ * where so many can't be watched.
+ */
+typedef void (*sl_loop_callback)(void *arg, int fd, uint32 events);
+extern bool sl_loop_watch(int fd, uint32 events, sl_loop_callback callback, void *arg);
 
 /*
  * Waits for the latch, a descriptor, or so many ms; serves reloads.  False
@@ -69,12 +76,14 @@ extern int64 sl_now_ms(void);
 /* True once the process shall end: to be asked in long work between waits. */
 extern bool sl_shutdown_requested(void);
 
-/* An evaluator that the maintainer wants to run. */
+/* An evaluator or a shipper that the maintainer wants to run. */
 typedef struct sl_wish
 {
+	sl_kind kind;
 	const char *source;
-	int nth;	   /* of the source's */
-	int64 version; /* of the source's settings; another one starts the worker anew */
+	const char *sink; /* shippers: where to; else "" */
+	int nth;		  /* of the source's evaluators */
+	int64 version;	  /* of the settings of source and sink; another one starts the worker anew */
 } sl_wish;
 
 /* What the maintainer wants to run (launcher.c): a notifier, and these. */

@@ -572,9 +572,10 @@ END
 $$;
 COMMENT ON FUNCTION stacklens.search IS 'Log records that a query (a subset of Lucene''s syntax: docs/search.md) is true of, from since (inclusive) to until (exclusive), newest first';
 
--- The evaluator's place in the inbox: rows that to_snapshot sees and
+-- The evaluator's place in the inbox, and each shipper's: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
 CREATE TABLE stacklens_internal.inbox_position (
+	sink text PRIMARY KEY DEFAULT '',	-- whose shipper; '': the evaluator
 	from_snapshot pg_snapshot NOT NULL,
 	to_snapshot pg_snapshot NOT NULL,
 	last_xid xid8 NOT NULL,
@@ -585,7 +586,7 @@ CREATE TABLE stacklens_internal.inbox_position (
 	revision bigint NOT NULL DEFAULT 0,
 	watermark bigint			-- event time, ns since 1970
 ) WITH (fillfactor = 50);
-INSERT INTO stacklens_internal.inbox_position VALUES (pg_current_snapshot(), pg_current_snapshot(), '0', 0, true);
+INSERT INTO stacklens_internal.inbox_position VALUES ('', pg_current_snapshot(), pg_current_snapshot(), '0', 0, true);
 
 CREATE TABLE stacklens.dead_letters (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -607,7 +608,15 @@ DECLARE
 	refused bigint;
 	why text;
 BEGIN
-	IF letter.origin ? 'taken' THEN
+	IF letter.origin ? 'sink' THEN
+		IF NOT EXISTS (SELECT FROM stacklens_internal.sinks k WHERE k.name = letter.origin ->> 'sink') THEN
+			RETURN format('sink "%s" does not exist any more', letter.origin ->> 'sink');
+		END IF;
+		INSERT INTO stacklens_internal.documents_again (sink, source, document)
+		VALUES (letter.origin ->> 'sink', letter.origin ->> 'source', letter.payload);
+		PERFORM stacklens_internal.wake('shipper');
+		RETURN NULL;
+	ELSIF letter.origin ? 'taken' THEN
 		RETURN format('%s of its records were judged when it came, and would be twice', letter.origin ->> 'taken');
 	ELSIF letter.origin ->> 'source' = 'inbox' THEN
 		-- the row is there: it is as if it came now
@@ -675,7 +684,7 @@ BEGIN ATOMIC
 END;
 CREATE FUNCTION stacklens.discard(filter jsonb) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	RETURN stacklens.discard(stacklens_internal.matching_dead_letters(filter));
-COMMENT ON FUNCTION stacklens.redrive(bigint[]) IS 'Sends dead letters through the inbox again, to be judged once; gives how many. One that still can''t be taken stays, with a warning that says why';
+COMMENT ON FUNCTION stacklens.redrive(bigint[]) IS 'Sends dead letters through the inbox again, to be judged once, and documents to their sink; gives how many. One that still can''t be taken stays, with a warning that says why';
 COMMENT ON FUNCTION stacklens.redrive(jsonb) IS 'The same for all whose origin holds these values, and whose sqlstate is this one if it is given';
 COMMENT ON FUNCTION stacklens.discard(bigint[]) IS 'Deletes dead letters; gives how many';
 COMMENT ON FUNCTION stacklens.discard(jsonb) IS 'Deletes all dead letters whose origin holds these values, and whose sqlstate is this one if it is given; gives how many';
@@ -694,6 +703,7 @@ CREATE TABLE stacklens_internal.sources (
 	version bigint NOT NULL DEFAULT 1,
 	incarnation uuid NOT NULL,
 	store boolean NOT NULL DEFAULT false,	-- records are kept in stacklens.logs, too
+	identity uuid NOT NULL,		-- part of the ids of its documents: the incarnation that it was made under, whatever becomes of it
 	adopted_from uuid,			-- the database that a restored dump came from: its tags in Kafka are ours
 	created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -706,7 +716,8 @@ CREATE TABLE stacklens_internal.gaps (
 	partition int NOT NULL,
 	from_offset bigint NOT NULL,
 	to_offset bigint NOT NULL,
-	reason text NOT NULL
+	reason text NOT NULL,
+	sink text NOT NULL DEFAULT ''		-- whose shipper missed it; '': the evaluators
 );
 -- Moved in the transaction of the effects; see src/source/kafka.c.
 CREATE TABLE stacklens_internal.positions (
@@ -720,7 +731,8 @@ CREATE TABLE stacklens_internal.positions (
 	watermark bigint,			-- event time, ns since 1970
 	last_offset bigint,			-- the last message before next_offset, and Kafka's time of it, ms since 1970
 	last_timestamp bigint,
-	PRIMARY KEY (source, topic, partition)
+	sink text NOT NULL DEFAULT '',		-- whose shipper's; '': the evaluators'
+	PRIMARY KEY (source, topic, partition, sink)
 ) WITH (fillfactor = 50);
 
 -- Does a source of these options read it?
@@ -771,6 +783,10 @@ BEGIN
 		RAISE EXCEPTION 'another source reads topic "%" in group "%"', source.topic, source.group_id USING ERRCODE = 'duplicate_object',
 			HINT = 'Give this one a group_id of its own; stacklens.workers is how many evaluators share a source.';
 	END IF;
+	IF (SELECT count(*) FROM stacklens_internal.sinks k WHERE stacklens_internal.ships(k.options, source.name)) > 1 THEN
+		RAISE EXCEPTION 'more than one sink would ship source "%"', source.name USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'A Kafka source has one sink: tell the sinks apart by their option sources first.';
+	END IF;
 	FOR o IN SELECT * FROM jsonb_each(source.options) LOOP
 		IF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
 			RAISE EXCEPTION 'value of option "%" is %', o.key, jsonb_typeof(o.value) USING ERRCODE = 'invalid_parameter_value',
@@ -798,8 +814,8 @@ BEGIN
 	source.options := options;
 	source.start := start;
 	PERFORM stacklens_internal.check_source(source);
-	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, store, incarnation)
-	VALUES (name, brokers, topic, group_id, format, options, start, COALESCE(store, false), stacklens_internal.incarnation())
+	INSERT INTO stacklens_internal.sources (name, brokers, topic, group_id, format, options, start, store, incarnation, identity)
+	VALUES (name, brokers, topic, group_id, format, options, start, COALESCE(store, false), stacklens_internal.incarnation(), stacklens_internal.incarnation())
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object',
@@ -877,12 +893,218 @@ COMMENT ON VIEW stacklens.sources IS 'Where records come from, besides the inbox
 CREATE VIEW stacklens.positions AS
 	SELECT p.source, p.topic, p.partition, p.next_offset, p.high_watermark,
 		   CASE WHEN s.topic = p.topic AND stacklens_internal.reads_partition(s.options, p.partition) THEN greatest(p.high_watermark - p.next_offset, 0) END AS lag, p.owner, p.updated_at
-	FROM stacklens_internal.positions p LEFT JOIN stacklens_internal.sources s ON s.name = p.source;
+	FROM stacklens_internal.positions p LEFT JOIN stacklens_internal.sources s ON s.name = p.source WHERE p.sink = '';
 COMMENT ON VIEW stacklens.positions IS 'How far each partition of a Kafka topic has been evaluated; without lag where the source reads it no longer';
 
 CREATE VIEW stacklens.gaps AS
-	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason FROM stacklens_internal.gaps g;
-COMMENT ON VIEW stacklens.gaps IS 'What a source could not read, because Kafka had it no longer: offsets from (inclusive) and to (exclusive)';
+	SELECT g.at, g.source, g.topic, g.partition, g.from_offset, g.to_offset, g.reason, NULLIF(g.sink, '') AS sink FROM stacklens_internal.gaps g;
+COMMENT ON VIEW stacklens.gaps IS 'What a source could not read, or could not send to a sink, because it was deleted before: offsets from (inclusive) and to (exclusive)';
+
+-- Sinks ------------------------------------------------------------------------
+
+CREATE TABLE stacklens_internal.sinks (
+	name text PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 63),
+	kind text NOT NULL DEFAULT 'elasticsearch',
+	url text NOT NULL,
+	index text NOT NULL,
+	options jsonb NOT NULL,
+	paused boolean NOT NULL DEFAULT false,
+	version bigint NOT NULL DEFAULT 1,
+	incarnation uuid NOT NULL,
+	template_seen text,			-- what the server showed when we had installed our index template
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+-- Documents that a sink refused, and that redrive() wants to be sent again.
+CREATE TABLE stacklens_internal.documents_again (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sink text NOT NULL,
+	source text NOT NULL,
+	document bytea NOT NULL
+);
+
+CREATE FUNCTION stacklens_internal.check_sink_option(name text, value text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_check_sink_option' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.check_sink_url(url text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_check_sink_url' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.check_sink_index(pattern text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_check_sink_index' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.sink_template(name text, opensearch boolean) RETURNS text
+	AS 'MODULE_PATHNAME', 'stacklens_sink_template' LANGUAGE C STRICT STABLE;
+
+-- Does a sink of these options ship the source?
+CREATE FUNCTION stacklens_internal.ships(options jsonb, source text) RETURNS boolean LANGUAGE sql IMMUTABLE
+	RETURN COALESCE(options -> 'sources' ? source, true);
+
+-- Each source of each sink that is to be shipped now.
+CREATE VIEW stacklens_internal.wanted_shippers AS
+	SELECT s.name AS source, k.name AS sink, k.version + s.version AS version
+	FROM stacklens_internal.sinks k JOIN stacklens_internal.incarnation i ON i.id = k.incarnation
+	JOIN (SELECT 'inbox' AS name, 0 AS version, NULL::uuid AS incarnation, false AS paused
+		UNION ALL SELECT s.name, s.version, s.incarnation, s.paused FROM stacklens_internal.sources s) s
+		ON stacklens_internal.ships(k.options, s.name)
+	WHERE NOT k.paused AND NOT s.paused AND COALESCE(s.incarnation = i.id, true) ORDER BY k.name, s.name;
+
+-- What a sink's settings may be, whoever makes or changes them.
+CREATE FUNCTION stacklens_internal.check_sink(sink stacklens_internal.sinks) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	o record;
+	other text;
+BEGIN
+	IF sink.name IS NULL OR sink.url IS NULL OR sink.index IS NULL OR sink.options IS NULL OR '' IN (trim(sink.name), trim(sink.url)) THEN
+		RAISE EXCEPTION 'an Elasticsearch sink needs a name and a url' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: SELECT stacklens.create_elasticsearch_sink(''logs'', ''http://localhost:9200'');';
+	END IF;
+	IF octet_length(sink.name) > 63 THEN
+		RAISE EXCEPTION 'a sink can''t be named "%"', sink.name USING ERRCODE = 'invalid_parameter_value', HINT = 'A name has at most 63 bytes.';
+	END IF;
+	PERFORM stacklens_internal.check_sink_url(sink.url);
+	PERFORM stacklens_internal.check_sink_index(sink.index);
+	IF jsonb_typeof(sink.options) <> 'object' THEN
+		RAISE EXCEPTION 'options are a JSON object, not %', jsonb_typeof(sink.options) USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: {"username": "stacklens", "password": "env:STACKLENS_SECRET_ES"}.';
+	END IF;
+	FOR o IN SELECT * FROM jsonb_each(sink.options) LOOP
+		IF o.key = 'sources' THEN
+			IF jsonb_typeof(o.value) <> 'array' OR jsonb_array_length(o.value) = 0 OR EXISTS (SELECT FROM jsonb_array_elements(o.value) v WHERE jsonb_typeof(v) <> 'string') THEN
+				RAISE EXCEPTION 'option "sources" is a list of names' USING ERRCODE = 'invalid_parameter_value',
+					HINT = 'For example: ["inbox", "orders"]; without the option all are shipped.';
+			END IF;
+			SELECT string_agg(n, ', ') INTO other FROM jsonb_array_elements_text(o.value) n
+			WHERE n <> 'inbox' AND NOT EXISTS (SELECT FROM stacklens_internal.sources s WHERE s.name = n);
+			IF other IS NOT NULL THEN
+				RAISE EXCEPTION 'option "sources" names what is no source: %', other USING ERRCODE = 'undefined_object',
+					HINT = 'SELECT name FROM stacklens.sources; lists them; the table stacklens.logs is "inbox".';
+			END IF;
+		ELSIF jsonb_typeof(o.value) NOT IN ('string', 'number', 'boolean') THEN
+			RAISE EXCEPTION 'value of option "%" is %', o.key, jsonb_typeof(o.value) USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'An option takes a text or a number.';
+		END IF;
+		PERFORM stacklens_internal.check_sink_option(o.key, o.value #>> '{}');
+	END LOOP;
+	IF sink.options ? 'api_key' AND sink.options ?| ARRAY['username', 'password'] THEN
+		RAISE EXCEPTION 'a sink logs in with an api_key, or with username and password' USING ERRCODE = 'invalid_parameter_value';
+	ELSIF sink.options ? 'password' AND NOT sink.options ? 'username' THEN
+		RAISE EXCEPTION 'a password needs a username' USING ERRCODE = 'invalid_parameter_value';
+	ELSIF sink.options ? 'certificate' <> sink.options ? 'key' THEN
+		RAISE EXCEPTION 'a certificate needs its key, and a key its certificate' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	-- members of one consumer group would share the topic's partitions
+	SELECT k.name INTO other FROM stacklens_internal.sinks k WHERE k.name <> sink.name
+		AND EXISTS (SELECT FROM stacklens_internal.sources s
+			WHERE stacklens_internal.ships(k.options, s.name) AND stacklens_internal.ships(sink.options, s.name));
+	IF other IS NOT NULL THEN
+		RAISE EXCEPTION 'sink "%" ships the same Kafka source', other USING ERRCODE = 'duplicate_object',
+			HINT = 'A Kafka source has one sink: tell them apart by the option sources. For a second copy, make a second source with a group_id of its own.';
+	END IF;
+END
+$$;
+
+CREATE FUNCTION stacklens.create_elasticsearch_sink(name text, url text, index text DEFAULT 'stacklens-logs-%Y.%m.%d', options jsonb DEFAULT '{}')
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	sink stacklens_internal.sinks;
+BEGIN
+	PERFORM stacklens_internal.require_workers('a sink');
+	sink.name := name;
+	sink.url := url;
+	sink.index := index;
+	sink.options := options;
+	PERFORM stacklens_internal.check_sink(sink);
+	INSERT INTO stacklens_internal.sinks (name, url, index, options, incarnation)
+	VALUES (name, url, index, options, stacklens_internal.incarnation())
+	ON CONFLICT DO NOTHING;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'sink "%" already exists', name USING ERRCODE = 'duplicate_object',
+			HINT = 'SELECT * FROM stacklens.sinks; shows it.';
+	END IF;
+	-- all that the inbox still has
+	INSERT INTO stacklens_internal.inbox_position (sink, from_snapshot, to_snapshot, last_xid, last_id, exhausted)
+	VALUES (name, '1:1:', '1:1:', '0', 0, true);
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+CREATE FUNCTION stacklens_internal.change_sink(name text, paused boolean) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	UPDATE stacklens_internal.sinks k SET paused = change_sink.paused, version = version + 1 WHERE k.name = name;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'sink "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.sinks; lists them.';
+	END IF;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+CREATE FUNCTION stacklens.pause_sink(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_sink(name, true);
+CREATE FUNCTION stacklens.resume_sink(name text) RETURNS text LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.change_sink(name, false);
+CREATE FUNCTION stacklens.drop_sink(name text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM stacklens_internal.change_sink(name, true);
+	DELETE FROM stacklens_internal.sinks k WHERE k.name = name;
+	DELETE FROM stacklens_internal.positions p WHERE p.sink = name;
+	DELETE FROM stacklens_internal.inbox_position p WHERE p.sink = name;
+	DELETE FROM stacklens_internal.documents_again d WHERE d.sink = name;
+	RETURN name;
+END
+$$;
+CREATE FUNCTION stacklens.alter_sink(name text, url text DEFAULT NULL, index text DEFAULT NULL, options jsonb DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	sink stacklens_internal.sinks;
+BEGIN
+	SELECT * INTO sink FROM stacklens_internal.sinks k WHERE k.name = name FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'sink "%" does not exist', name USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT name FROM stacklens.sinks; lists them.';
+	END IF;
+	sink.url := COALESCE(url, sink.url);
+	sink.index := COALESCE(index, sink.index);
+	sink.options := COALESCE(options, sink.options);
+	PERFORM stacklens_internal.check_sink(sink);
+	UPDATE stacklens_internal.sinks k SET url = sink.url, index = sink.index, options = sink.options, version = k.version + 1
+	WHERE k.name = name;
+	PERFORM stacklens_internal.wake('maintainer');
+	RETURN name;
+END
+$$;
+CREATE FUNCTION stacklens.ship_inbox_again(sink text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	-- another version: the shipper starts anew, and doesn't write over this
+	PERFORM stacklens_internal.change_sink(sink, (SELECT k.paused FROM stacklens_internal.sinks k WHERE k.name = sink));
+	UPDATE stacklens_internal.inbox_position p SET from_snapshot = '1:1:', to_snapshot = '1:1:', last_xid = '0', last_id = 0,
+		exhausted = true, revision = p.revision + 1 WHERE p.sink = sink;
+	RETURN sink;
+END
+$$;
+CREATE FUNCTION stacklens.sink_template(name text, opensearch boolean DEFAULT false) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp RETURN stacklens_internal.sink_template(name, opensearch)::jsonb;
+COMMENT ON FUNCTION stacklens.create_elasticsearch_sink IS 'Has workers ship every log record to an Elasticsearch or OpenSearch: url (several with commas between are one cluster), index (daily by %Y, %m, %d), options as docs/elasticsearch.md lists them; gives its name';
+COMMENT ON FUNCTION stacklens.alter_sink IS 'Changes what is given of a sink; its shippers start anew with it, where they were; gives its name';
+COMMENT ON FUNCTION stacklens.pause_sink IS 'Has a sink''s shippers stop; positions stay; gives its name';
+COMMENT ON FUNCTION stacklens.resume_sink IS 'Lets a paused sink go on where it was; gives its name';
+COMMENT ON FUNCTION stacklens.drop_sink IS 'Removes a sink and its positions; what it shipped stays where it is; gives its name';
+COMMENT ON FUNCTION stacklens.ship_inbox_again IS 'Has all that stacklens.logs keeps of the inbox shipped again: documents that are there stay as they are; gives the sink''s name';
+COMMENT ON FUNCTION stacklens.sink_template IS 'The index template of a sink, as its shipper installs it: for whoever must do that by hand';
+
+CREATE VIEW stacklens.sinks AS
+	SELECT k.name, k.kind, k.url, k.index, k.options, k.paused, k.incarnation <> stacklens_internal.incarnation() AS restored, k.created_at
+	FROM stacklens_internal.sinks k;
+COMMENT ON VIEW stacklens.sinks IS 'Where records are shipped to; "restored" ones wait for adopt_restore()';
+CREATE VIEW stacklens.sink_positions AS
+	SELECT p.sink, p.source, p.topic, p.partition, p.next_offset, p.high_watermark, greatest(p.high_watermark - p.next_offset, 0) AS lag, p.owner, p.updated_at
+	FROM stacklens_internal.positions p WHERE p.sink <> '';
+COMMENT ON VIEW stacklens.sink_positions IS 'How far each partition of a Kafka topic has been shipped: all before next_offset is in the sink, or set aside';
 
 -- Correlations -----------------------------------------------------------------
 -- A row for each group of each correlation, small and without an index on what
@@ -1364,6 +1586,7 @@ DECLARE
 	total bigint := 0;
 	day record;
 	gap record;
+	sink record;
 BEGIN
 	-- the newest first: those beyond the size are the oldest
 	FOR day IN
@@ -1381,6 +1604,15 @@ BEGIN
 				INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)
 				VALUES ('inbox', 'logs', 0, gap.first, gap.last + 1, 'deleted by log retention before it was judged');
 			END IF;
+			FOR sink IN SELECT p.sink AS name, stacklens_internal.inbox_place(p.sink) AS place FROM stacklens_internal.inbox_position p
+				JOIN stacklens_internal.sinks k ON k.name = p.sink WHERE stacklens_internal.ships(k.options, 'inbox')
+			LOOP
+				EXECUTE format('SELECT min(l.id) AS first, max(l.id) AS last FROM %s l WHERE l.xid >= $1', day.partition) INTO gap USING sink.place;
+				IF gap.first IS NOT NULL THEN
+					INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason, sink)
+					VALUES ('inbox', 'logs', 0, gap.first, gap.last + 1, 'deleted by log retention before it was shipped', sink.name);
+				END IF;
+			END LOOP;
 			EXECUTE format('TRUNCATE %s', day.partition);
 		EXCEPTION WHEN lock_not_available THEN
 			CONTINUE;			-- somebody reads it: in the next round
@@ -1404,27 +1636,29 @@ COMMENT ON FUNCTION stacklens.resolve_alert IS 'Closes an alert: the next match 
 CREATE FUNCTION stacklens_internal.workers(OUT kind text, OUT source text, OUT pid int, OUT state text, OUT status text,
 	OUT started_at timestamptz, OUT restarts int, OUT last_error text, OUT last_error_at timestamptz, OUT records bigint,
 	OUT bytes bigint, OUT batches bigint, OUT matches bigint, OUT dead_letters bigint, OUT last_batch_at timestamptz,
-	OUT place bigint) RETURNS SETOF record
+	OUT place bigint, OUT sink text, OUT retries bigint, OUT in_flight bigint, OUT latency bigint, OUT oldest timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'stacklens_workers' LANGUAGE C VOLATILE;
 
 CREATE VIEW stacklens.stat_workers AS
-	SELECT w.kind, w.source, w.pid, w.state, w.status, w.started_at, w.restarts, w.last_error, w.last_error_at
+	SELECT w.kind, w.source, w.pid, w.state, w.status, w.started_at, w.restarts, w.last_error, w.last_error_at, w.sink
 	FROM stacklens_internal.workers() w;
 COMMENT ON VIEW stacklens.stat_workers IS 'The background workers: state, what they wait for, and the last error of each';
 
--- Transactions below it are judged: as the evaluator says, which the table follows within a second.
-CREATE FUNCTION stacklens_internal.inbox_place() RETURNS xid8 LANGUAGE sql STABLE SECURITY DEFINER
+-- Transactions below it are judged, or shipped to a sink: as the worker says, which the table follows within a second.
+CREATE FUNCTION stacklens_internal.inbox_place(sink text DEFAULT '') RETURNS xid8 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT COALESCE(
 		(SELECT w.place::text::xid8 FROM stacklens_internal.workers() w
-			WHERE w.kind = 'evaluator' AND w.source = 'inbox' AND w.pid IS NOT NULL),
-		(SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END FROM stacklens_internal.inbox_position p));
+			WHERE w.kind = CASE inbox_place.sink WHEN '' THEN 'evaluator' ELSE 'shipper' END AND w.source = 'inbox'
+				AND COALESCE(w.sink, '') = inbox_place.sink AND w.pid IS NOT NULL),
+		(SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END FROM stacklens_internal.inbox_position p
+			WHERE p.sink = inbox_place.sink));
 END;
-CREATE FUNCTION stacklens_internal.inbox_lag() RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE FUNCTION stacklens_internal.inbox_lag(sink text DEFAULT '') RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	place xid8 := stacklens_internal.inbox_place();
+	place xid8 := stacklens_internal.inbox_place(sink);
 	result bigint;
 BEGIN
 	-- enough to tell ok from warning and critical
@@ -1432,7 +1666,7 @@ BEGIN
 	RETURN result;
 END
 $$;
-COMMENT ON FUNCTION stacklens_internal.inbox_lag IS 'Records of the inbox that are not yet judged, up to 100,000';
+COMMENT ON FUNCTION stacklens_internal.inbox_lag IS 'Records of the inbox that are not yet judged, or shipped to a sink, up to 100,000';
 
 CREATE VIEW stacklens.stat_sources AS
 	SELECT n.name, n.kind, COALESCE(w.state, CASE WHEN n.restored THEN 'restored' WHEN n.paused THEN 'paused' ELSE 'stopped' END) AS state, w.status,
@@ -1452,6 +1686,21 @@ CREATE VIEW stacklens.stat_sources AS
 			(array_agg(w.last_error ORDER BY w.last_error_at DESC NULLS LAST))[1] AS last_error,
 			max(w.last_error_at) AS last_error_at, count(w.pid) AS evaluators
 		FROM stacklens_internal.workers() w WHERE w.kind = 'evaluator' GROUP BY w.source) w ON w.source = n.name;
+CREATE VIEW stacklens.stat_sinks AS
+	SELECT k.name, s.name AS source,
+		   COALESCE(w.state, CASE WHEN k.restored THEN 'restored' WHEN k.paused OR s.paused THEN 'paused' ELSE 'stopped' END) AS state, w.status,
+		   COALESCE(w.records, 0) AS documents, COALESCE(w.bytes, 0) AS bytes, COALESCE(w.batches, 0) AS requests, COALESCE(w.retries, 0) AS retries,
+		   COALESCE(w.dead_letters, 0) AS rejected, COALESCE(w.in_flight, 0) AS in_flight, round(w.latency / 1000.0, 1) AS latency_ms,
+		   CASE s.name WHEN 'inbox' THEN stacklens_internal.inbox_lag(k.name)
+			ELSE (SELECT sum(greatest(greatest(p.high_watermark, e.high_watermark) - p.next_offset, 0))::bigint FROM stacklens.sink_positions p
+				LEFT JOIN stacklens.positions e USING (source, topic, partition)
+				WHERE p.sink = k.name AND p.source = s.name AND p.topic = s.topic) END AS lag,
+		   w.oldest AS waiting_since, w.last_error, w.last_error_at
+	FROM stacklens.sinks k
+	JOIN (SELECT 'inbox'::text AS name, false AS paused, NULL::text AS topic UNION ALL SELECT s.name, s.paused, s.topic FROM stacklens.sources s) s
+		ON stacklens_internal.ships(k.options, s.name)
+	LEFT JOIN stacklens_internal.workers() w ON w.kind = 'shipper' AND w.sink = k.name AND w.source = s.name;
+COMMENT ON VIEW stacklens.stat_sinks IS 'What each source of a sink shipped since its worker was made: documents that are there, bytes sent, documents sent again, set aside (rejected), time of the last request, records not there yet (lag), since when the oldest of them waits';
 COMMENT ON VIEW stacklens.stat_sources IS 'What each source gave since its evaluators were made: records, matches, lag, the last error of the worst off';
 
 CREATE FUNCTION stacklens.health() RETURNS TABLE (part text, status text, value text, warning text, critical text, hint text)
@@ -1516,17 +1765,18 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 
-	SELECT string_agg(s.name, ', ') INTO down FROM stacklens.sources s WHERE s.restored;
+	SELECT string_agg(s.name, ', ') INTO down FROM (SELECT s.name, s.restored FROM stacklens.sources s UNION ALL SELECT k.name, k.restored FROM stacklens.sinks k) s
+	WHERE s.restored;
 	IF down IS NOT NULL THEN
 		part := 'restored copy'; value := down; status := 'warning'; warning := NULL; critical := NULL;
-		hint := 'These sources come from a dump of another database and are not read. SELECT stacklens.adopt_restore(); takes them over, once the other has stopped.';
+		hint := 'These sources and sinks come from a dump of another database and are not used. SELECT stacklens.adopt_restore(); takes them over, once the other has stopped.';
 		RETURN NEXT;
 	END IF;
 
 	SELECT count(*) INTO n FROM stacklens.gaps g WHERE g.at > now() - interval '1 day';
 	IF n > 0 THEN
 		part := 'gaps'; value := n || ' in 24 h'; status := 'warning'; warning := '> 0'; critical := NULL;
-		hint := 'Kafka deleted records before they were read: SELECT * FROM stacklens.gaps; tells which. Raise the topic''s retention.';
+		hint := 'Records were deleted before they were read: SELECT * FROM stacklens.gaps; tells which. Raise the topic''s, or the log''s, retention.';
 		RETURN NEXT;
 	END IF;
 
@@ -1551,7 +1801,17 @@ BEGIN
 	RETURN NEXT;
 
 	part := 'elasticsearch'; status := 'off'; value := NULL; warning := NULL; critical := NULL; hint := NULL;
+	IF EXISTS (SELECT FROM stacklens_internal.sinks k WHERE k.incarnation = stacklens_internal.incarnation()) THEN
+		SELECT string_agg(format('sink %s, %s: %s', s.name, s.source, COALESCE(s.status, s.last_error, s.state)), '; ')
+				FILTER (WHERE s.status IS NOT NULL OR s.state NOT IN ('running', 'paused', 'restored')),
+			COALESCE(max(greatest(s.latency_ms, 1000 * extract(epoch FROM clock_timestamp() - s.waiting_since)))::bigint, 0)
+		INTO down, n FROM stacklens.stat_sinks s;
+		value := n || ' ms'; warning := '> 1 s'; critical := '> 5 s';
+		status := CASE WHEN n > 5000 THEN 'critical' WHEN n > 1000 OR down IS NOT NULL THEN 'warning' ELSE 'ok' END;
+		hint := COALESCE(down, CASE WHEN n > 1000 THEN 'Indexing is slow: SELECT * FROM stacklens.stat_sinks; and the cluster''s own health tell more.' END);
+	END IF;
 	RETURN NEXT;
+	warning := NULL; critical := NULL; hint := NULL; value := NULL; status := 'off';
 	part := 'jira';
 	RETURN NEXT;
 END
@@ -1567,6 +1827,8 @@ CREATE FUNCTION stacklens.metrics() RETURNS text LANGUAGE sql STABLE SECURITY DE
 BEGIN ATOMIC
 	WITH source AS MATERIALIZED (
 		SELECT format('{source=%s} ', to_json(s.name)) AS label, s.* FROM stacklens.stat_sources s
+	), sink AS MATERIALIZED (
+		SELECT format('{sink=%s,source=%s} ', to_json(k.name), to_json(k.source)) AS label, k.* FROM stacklens.stat_sinks k
 	), place AS MATERIALIZED (
 		SELECT format('{source=%s,topic=%s,partition="%s"} ', to_json(p.source), to_json(p.topic), p.partition) AS label, p.*
 		FROM stacklens.positions p WHERE p.lag IS NOT NULL
@@ -1599,6 +1861,22 @@ BEGIN ATOMIC
 			(SELECT array_agg(label || p.lag ORDER BY p.source, p.topic, p.partition) FROM place p)),
 		stacklens_internal.metric('stacklens_partition_next_offset', 'gauge', 'The offset of a partition that is judged next.',
 			(SELECT array_agg(label || p.next_offset ORDER BY p.source, p.topic, p.partition) FROM place p)),
+		stacklens_internal.metric('stacklens_sink_documents', 'counter', 'Documents shipped since the workers were made.',
+			(SELECT array_agg(label || k.documents ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_bytes', 'counter', 'Bytes of requests sent since the workers were made.',
+			(SELECT array_agg(label || k.bytes ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_requests', 'counter', 'Requests sent since the workers were made.',
+			(SELECT array_agg(label || k.requests ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_retries', 'counter', 'Documents that were to be sent again since the workers were made.',
+			(SELECT array_agg(label || k.retries ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_rejected', 'counter', 'Documents set aside since the workers were made.',
+			(SELECT array_agg(label || k.rejected ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_in_flight', 'gauge', 'Requests on their way.',
+			(SELECT array_agg(label || k.in_flight ORDER BY label) FROM sink k)),
+		stacklens_internal.metric('stacklens_sink_latency_seconds', 'gauge', 'Time that the last request took.',
+			(SELECT array_agg(label || k.latency_ms / 1000 ORDER BY label) FROM sink k WHERE k.latency_ms IS NOT NULL)),
+		stacklens_internal.metric('stacklens_sink_lag', 'gauge', 'Records not shipped yet.',
+			(SELECT array_agg(label || COALESCE(k.lag, 0) ORDER BY label) FROM sink k)),
 		stacklens_internal.metric('stacklens_workers', 'gauge', 'Background workers that run.',
 			(SELECT array_agg(label || w.running ORDER BY label) FROM worker w)),
 		stacklens_internal.metric('stacklens_worker_restarts', 'counter', 'How often workers were started again.',
@@ -1621,17 +1899,24 @@ CREATE FUNCTION stacklens.adopt_restore() RETURNS bigint LANGUAGE plpgsql SECURI
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n bigint;
+	sinks bigint;
 BEGIN
 	PERFORM stacklens_internal.require_workers('taking over a restored copy');
 	UPDATE stacklens_internal.sources s SET incarnation = stacklens_internal.incarnation(), adopted_from = s.incarnation,
 		version = s.version + 1
 	WHERE s.incarnation <> stacklens_internal.incarnation();
 	GET DIAGNOSTICS n = ROW_COUNT;
+	UPDATE stacklens_internal.sinks k SET incarnation = stacklens_internal.incarnation(), version = k.version + 1
+	WHERE k.incarnation <> stacklens_internal.incarnation();
+	GET DIAGNOSTICS sinks = ROW_COUNT;
+	-- logs aren't dumped: what the inbox has came since
+	INSERT INTO stacklens_internal.inbox_position (sink, from_snapshot, to_snapshot, last_xid, last_id, exhausted)
+	SELECT k.name, '1:1:', '1:1:', '0', 0, true FROM stacklens_internal.sinks k ON CONFLICT DO NOTHING;
 	PERFORM stacklens_internal.wake('maintainer');
-	RETURN n;
+	RETURN n + sinks;
 END
 $$;
-COMMENT ON FUNCTION stacklens.adopt_restore IS 'Lets the sources of a restored dump be read by this database; gives their number';
+COMMENT ON FUNCTION stacklens.adopt_restore IS 'Lets the sources and sinks of a restored dump be used by this database; gives their number';
 
 -- What the gateway's routes call ----------------------------------------------
 -- Each gives the body of the answer; the gateway adds nothing to it.
@@ -1747,11 +2032,12 @@ BEGIN
 	GRANT stacklens_operator TO stacklens_admin;
 	GRANT SELECT ON stacklens.rules, stacklens.logs, stacklens.dead_letters, stacklens.sources, stacklens.positions, stacklens.alerts,
 		stacklens.alert_samples, stacklens.alert_comments, stacklens.alert_feed, stacklens.stat_workers, stacklens.stat_sources, stacklens.gaps,
+		stacklens.sinks, stacklens.sink_positions, stacklens.stat_sinks,
 		stacklens.logsources, stacklens.placeholders, stacklens.rule_history, stacklens.stat_rules, stacklens.stat_correlations,
 		stacklens.stat_progress_backtest TO stacklens_reader;
 	GRANT INSERT, UPDATE, DELETE ON stacklens.logsources, stacklens.placeholders TO stacklens_admin;
 	-- called by views with the rights of whoever asks
-	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
+	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(text), stacklens_internal.ships(jsonb, text), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
 		stacklens_internal.backtests() TO stacklens_reader;
 	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
 		stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
@@ -1764,7 +2050,9 @@ BEGIN
 		stacklens.create_kafka_source(text, text, text, text, text, jsonb, text, boolean), stacklens.pause_source(text),
 		stacklens.alter_source(text, text, text, text, text, jsonb, boolean),
 		stacklens.redrive(bigint[]), stacklens.redrive(jsonb), stacklens.discard(bigint[]), stacklens.discard(jsonb),
-		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore() TO stacklens_admin;
+		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore(),
+		stacklens.create_elasticsearch_sink(text, text, text, jsonb), stacklens.alter_sink(text, text, text, jsonb), stacklens.pause_sink(text),
+		stacklens.resume_sink(text), stacklens.drop_sink(text), stacklens.ship_inbox_again(text), stacklens.sink_template(text, boolean) TO stacklens_admin;
 	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
 END
 $$;
@@ -1784,6 +2072,9 @@ SELECT pg_extension_config_dump('stacklens.logsources', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('stacklens.placeholders', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');
 SELECT pg_extension_config_dump('stacklens_internal.positions', '');
+SELECT pg_extension_config_dump('stacklens_internal.sinks', '');
+SELECT pg_extension_config_dump('stacklens_internal.documents_again', '');
+SELECT pg_extension_config_dump('stacklens_internal.documents_again_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.gaps', '');
 SELECT pg_extension_config_dump('stacklens_internal.gaps_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.alerts', '');

@@ -339,6 +339,17 @@ sl_matches_store(sl_matches *m)
 }
 
 void
+sl_batch_unit(sl_batch *batch, size_t first, sl_place place)
+{
+	if (batch->with_places)
+	{
+		SL_ROOM(batch->arena, batch->places, batch->units, batch->places_room, 256);
+		batch->places[batch->units] = (sl_unit){first, place};
+	}
+	batch->units++;
+}
+
+void
 sl_batch_dead(sl_batch *batch, const char *payload, size_t n, const char *origin, const char *headers, const sl_error *error)
 {
 	sl_dead_letter *letter = sl_alloc(batch->arena, sizeof(*letter));

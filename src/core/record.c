@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 const char *const sl_known_name[SL_KNOWN_TEXTS] = {
 	[SL_LEVEL] = "level",
@@ -709,6 +711,75 @@ sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
 			}
 			sl_buf_putc(out, ']');
 		}
+	}
+	if (notes)
+	{
+		if (fields->n > 0)
+			sl_buf_putc(out, ',');
+		notes_json(out, notes);
+	}
+	sl_buf_putc(out, '}');
+}
+
+/* Fields whose names are told apart in a table of this size. */
+#define NAMES_MAX 64
+#define NAME_SLOTS 256
+
+/*
+ * Do values of one name stand side by side, as arrays do, or alone?  Only
+ * then can fields be written as they come.
+ */
+static bool
+are_together(const sl_fields *fields)
+{
+	uint8_t slots[NAME_SLOTS] = {0}; /* number of a field, from 1 */
+
+	if (fields->n > NAMES_MAX)
+		return false;
+	for (uint32_t i = 0; i < fields->n; i++)
+	{
+		sl_str name = fields->v[i].name;
+		size_t slot;
+
+		if (i > 0 && sl_str_eq(name, fields->v[i - 1].name))
+			continue;
+		slot = XXH3_64bits(name.p, name.n) % NAME_SLOTS;
+		for (; slots[slot]; slot = (slot + 1) % NAME_SLOTS)
+			if (sl_str_eq(fields->v[slots[slot] - 1].name, name))
+				return false;
+		slots[slot] = (uint8_t) (i + 1);
+	}
+	return true;
+}
+
+void
+sl_fields_json_as_they_are(sl_buf *out, const sl_fields *fields, uint32_t notes)
+{
+	if (!are_together(fields))
+	{
+		sl_fields_json(out, fields, notes);
+		return;
+	}
+	sl_buf_putc(out, '{');
+	for (uint32_t i = 0; i < fields->n;)
+	{
+		uint32_t first = i;
+		bool array = fields->v[i].value.element || (i + 1 < fields->n && sl_str_eq(fields->v[i].name, fields->v[i + 1].name));
+
+		if (i > 0)
+			sl_buf_putc(out, ',');
+		sl_buf_json_string(out, fields->v[i].name);
+		sl_buf_putc(out, ':');
+		if (array)
+			sl_buf_putc(out, '[');
+		do
+		{
+			if (i > first)
+				sl_buf_putc(out, ',');
+			value_json(out, &fields->v[i++].value);
+		} while (array && i < fields->n && sl_str_eq(fields->v[i].name, fields->v[first].name));
+		if (array)
+			sl_buf_putc(out, ']');
 	}
 	if (notes)
 	{

@@ -32,6 +32,9 @@
 /* Commits within this time are taken together, in ms. */
 #define COALESCE 5
 
+/* How soon a shipper looks again; it has time. */
+#define SHIPPER_COALESCE 50
+
 typedef struct place
 {
 	Datum from; /* pg_snapshot */
@@ -42,15 +45,24 @@ typedef struct place
 	int64 watermark; /* ns */
 } place;
 
+struct sl_mark
+{
+	place at;
+	uint64 records; /* read up to there */
+};
+
 typedef struct inbox
 {
 	sl_source source;
-	place at;		 /* of what is committed, stored or not */
-	place next;		 /* of the batch in hand */
-	int64 revision;	 /* of the stored place */
-	bool dirty;		 /* at is not stored */
-	uint64 records;	 /* judged since it was stored */
-	int64 stored_at; /* these by sl_now_ms */
+	const char *sink; /* "" for the evaluator */
+	place at;		  /* of what is committed, stored or not; a shipper's: of what was read */
+	place next;		  /* of the batch in hand */
+	sl_mark settled;  /* a shipper's: what is to be stored */
+	uint64 read;	  /* its records so far */
+	int64 revision;	  /* of the stored place */
+	bool dirty;		  /* at is not stored */
+	uint64 records;	  /* judged since it was stored */
+	int64 stored_at;  /* these by sl_now_ms */
 	int64 taken_at;
 	int64 active_at; /* when there were records */
 } inbox;
@@ -120,11 +132,14 @@ inbox_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	inbox *in = (inbox *) source;
 	int64 now = sl_now_ms();
 	int64 since = now - in->taken_at;
+	int coalesce = in->sink[0] ? SHIPPER_COALESCE : COALESCE;
 
 	*wait_ms = 1000;
-	if (in->at.exhausted && since < COALESCE)
+	if (batch->room == 0)
+		return false;
+	if (in->at.exhausted && since < coalesce)
 	{
-		*wait_ms = (int) (COALESCE - since);
+		*wait_ms = (int) (coalesce - since);
 		return false;
 	}
 	in->taken_at = now;
@@ -346,12 +361,14 @@ inbox_take(sl_source *source, sl_batch *batch)
 		{
 			HeapTuple tuple = SPI_tuptable->vals[i];
 
+			size_t before = batch->records.n;
+
 			if (!take_row(batch, tuple, &full))
 				break;
-			batch->units++;
+			sl_batch_unit(batch, before, (sl_place){.number = row_id(tuple), .arrived = time_column(tuple, ARRIVED)});
 			in->next.last_xid = row_xid(tuple);
 			in->next.last_id = row_id(tuple);
-			full = full || batch->bytes >= SL_BATCH_BYTES;
+			full = full || batch->bytes >= batch->room;
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
@@ -360,37 +377,45 @@ inbox_take(sl_source *source, sl_batch *batch)
 	move_watermark(in, batch);
 }
 
+static void
+store_place(inbox *in, const place *to, uint64 records)
+{
+	static SPIPlanPtr plan;
+	Datum values[9];
+
+	if (!plan)
+	{
+		Oid types[9] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID, INT8OID, TEXTOID};
+
+		plan = sl_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
+						  " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
+						  " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1, watermark = $8 WHERE revision = $7 AND sink = $9",
+						  9, types);
+	}
+	values[0] = to->from;
+	values[1] = to->to;
+	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(to->last_xid));
+	values[3] = Int64GetDatum(to->last_id);
+	values[4] = BoolGetDatum(to->exhausted);
+	values[5] = Int64GetDatum((int64) records);
+	values[6] = Int64GetDatum(in->revision);
+	values[7] = Int64GetDatum(to->watermark);
+	values[8] = CStringGetTextDatum(in->sink);
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
+		ereport(in->sink[0] ? FATAL : ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("position of the inbox was moved by somebody else")));
+}
+
 static bool
 inbox_settle(sl_source *source, sl_batch *batch, bool effects)
 {
-	static SPIPlanPtr plan;
 	inbox *in = (inbox *) source;
-	Datum values[8];
 
 	/* an idle inbox writes nothing */
 	if (!effects && ((batch->records.n == 0 && !in->dirty) || sl_now_ms() - in->stored_at < SL_STORE_EVERY))
 		return false;
-	if (!plan)
-	{
-		Oid types[8] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, BOOLOID, INT8OID, INT8OID, INT8OID};
-
-		plan = sl_prepare("UPDATE stacklens_internal.inbox_position SET from_snapshot = $1, to_snapshot = $2,"
-						  " last_xid = $3, last_id = $4, exhausted = $5, records = records + $6,"
-						  " updated_at = pg_catalog.clock_timestamp(), revision = revision + 1, watermark = $8 WHERE revision = $7",
-						  8, types);
-	}
-	values[0] = in->next.from;
-	values[1] = in->next.to;
-	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(in->next.last_xid));
-	values[3] = Int64GetDatum(in->next.last_id);
-	values[4] = BoolGetDatum(in->next.exhausted);
-	values[5] = Int64GetDatum((int64) (in->records + batch->records.n));
-	values[6] = Int64GetDatum(in->revision);
-	values[7] = Int64GetDatum(in->next.watermark);
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("position of the inbox was moved by somebody else")));
+	store_place(in, &in->next, in->records + batch->records.n);
 	return true;
 }
 
@@ -411,12 +436,15 @@ inbox_settled(sl_source *source, sl_batch *batch, bool stored)
 		in->records = 0;
 		in->dirty = false;
 	}
+	else if (in->sink[0])
+		in->read += batch->records.n;
 	else if (batch->records.n > 0)
 	{
 		in->dirty = true;
 		in->records += batch->records.n;
 	}
-	show_place(&in->at);
+	if (in->sink[0] == '\0')
+		show_place(&in->at);
 	return !in->at.exhausted;
 }
 
@@ -430,15 +458,87 @@ inbox_undo(sl_source *source)
 	in->next = in->at;
 }
 
+/* A shipper's ------------------------------------------------------------- */
+
+static sl_mark *
+inbox_mark(sl_source *source)
+{
+	inbox *in = (inbox *) source;
+	sl_mark *mark = MemoryContextAlloc(TopMemoryContext, sizeof(sl_mark));
+
+	mark->at = in->at;
+	mark->at.from = keep(in->at.from);
+	mark->at.to = keep(in->at.to);
+	mark->records = in->read;
+	return mark;
+}
+
+static void
+inbox_free_mark(sl_source *source, sl_mark *mark)
+{
+	pfree(DatumGetPointer(mark->at.from));
+	pfree(DatumGetPointer(mark->at.to));
+	pfree(mark);
+}
+
+static bool
+inbox_is_current(sl_source *source, const sl_mark *mark)
+{
+	return true;
+}
+
+static void
+inbox_reach(sl_source *source, const sl_mark *mark)
+{
+	inbox *in = (inbox *) source;
+
+	if (in->settled.at.from)
+	{
+		pfree(DatumGetPointer(in->settled.at.from));
+		pfree(DatumGetPointer(in->settled.at.to));
+	}
+	/* looks that found nothing needn't be stored */
+	in->dirty |= mark->records != in->settled.records || !mark->at.exhausted;
+	in->settled = *mark;
+	in->settled.at.from = keep(mark->at.from);
+	in->settled.at.to = keep(mark->at.to);
+	show_place(&in->settled.at);
+}
+
+static bool
+inbox_store(sl_source *source)
+{
+	inbox *in = (inbox *) source;
+
+	if (!in->dirty)
+		return false;
+	store_place(in, &in->settled.at, in->settled.records - in->records);
+	return true;
+}
+
+static void
+inbox_stored(sl_source *source)
+{
+	inbox *in = (inbox *) source;
+
+	in->revision++;
+	in->records = in->settled.records;
+	in->dirty = false;
+}
+
 static void
 load(inbox *in)
 {
 	HeapTuple tuple;
 	TupleDesc desc;
 	bool isnull;
+	Oid types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(in->sink)};
 
 	sl_begin();
-	if (sl_execute("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision, watermark FROM stacklens_internal.inbox_position", true) != 1)
+	if (SPI_execute_with_args("SELECT from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision, watermark FROM stacklens_internal.inbox_position WHERE sink = $1",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "the inbox has no position");
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
@@ -457,12 +557,13 @@ load(inbox *in)
 }
 
 sl_source *
-sl_inbox_open(void)
+sl_inbox_open(const char *sink)
 {
 	static inbox in;
 
 	in.source = (sl_source){
-		.name = "inbox", .poll = inbox_poll, .take = inbox_take, .settle = inbox_settle, .settled = inbox_settled, .undo = inbox_undo};
+		.name = "inbox", .poll = inbox_poll, .take = inbox_take, .settle = inbox_settle, .settled = inbox_settled, .undo = inbox_undo, .mark = inbox_mark, .is_current = inbox_is_current, .reach = inbox_reach, .store = inbox_store, .stored = inbox_stored, .free_mark = inbox_free_mark};
+	in.sink = sink;
 	load(&in);
 	return &in.source;
 }

@@ -65,6 +65,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -94,30 +95,45 @@ typedef struct message_id
 
 static const message_id no_message = {-1, -1};
 
+/* How far a partition has been read. */
+typedef struct place
+{
+	int64 next;
+	int64 watermark; /* ns: the event time that it has come to */
+	message_id last; /* the last message before next */
+} place;
+
 typedef struct partition
 {
 	int32 id;
-	int64 next;			   /* judged up to here */
-	int64 taken;		   /* and this with the batch in hand */
-	int64 stored;		   /* what the table says */
-	int64 committed;	   /* what Kafka was told last */
-	int64 first;		   /* where a source without a position starts; -1 unknown */
-	char *tag;			   /* committed metadata, while being asked */
-	bool out_of_range;	   /* Kafka has no longer what comes next */
-	int64 watermark;	   /* ns; of next */
-	int64 taken_watermark; /* of taken */
-	int64 assigned;		   /* where reading began */
-	message_id last;	   /* the last message before next */
-	message_id taken_last; /* the last before taken */
-	bool verify;		   /* it is read again: is it the one that was judged? */
-	bool anew;			   /* it isn't */
-	int64 active_at;	   /* by sl_now_ms, when there were messages */
+	place at;				 /* judged, or sent, up to here */
+	place taken;			 /* and this with the batch in hand */
+	place settled;			 /* what may be stored: where at is, unless what was sent isn't answered yet */
+	int64 stored;			 /* what the table says */
+	int64 committed;		 /* what Kafka was told last */
+	int64 first;			 /* where a source without a position starts; -1 unknown */
+	char *tag;				 /* committed metadata, while being asked */
+	bool out_of_range;		 /* Kafka has no longer what comes next */
+	int64 assigned;			 /* where reading began */
+	rd_kafka_queue_t *queue; /* its own, where messages may be left waiting */
+	bool verify;			 /* it is read again: is it the one that was judged? */
+	bool anew;				 /* it isn't */
+	int64 active_at;		 /* by sl_now_ms, when there were messages */
 } partition;
+
+/* Where all partitions were at some time: what a shipper has read, and is to be told to settle. */
+struct sl_mark
+{
+	intptr_t rebalances;
+	int n;
+	place v[FLEXIBLE_ARRAY_MEMBER];
+};
 
 typedef struct kafka
 {
 	sl_source source;
 	char *name;
+	const char *sink; /* "" for an evaluator */
 	char *topic;
 	char *group;
 	char *owner; /* of the positions: this process, this start */
@@ -125,6 +141,9 @@ typedef struct kafka
 	char *adopted; /* the incarnation that a restored dump came from, or "" */
 	int term;
 	bool start_latest;
+	bool holds_back;  /* a shipper: messages wait in their partitions' queues until there is room for them */
+	int next_queue;	  /* which of them is looked at first */
+	int64 checked_at; /* by sl_now_ms: whether positions are still ours */
 	sl_ranges wanted; /* partitions; none: all */
 	sl_format format;
 
@@ -159,12 +178,12 @@ typedef struct kafka
 } kafka;
 
 static void
-woken(void *arg)
+woken(void *arg, int fd, uint32 events)
 {
 	uint64 count;
 
 	/* drained; what it tells is looked at by the next poll */
-	if (read(((kafka *) arg)->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		elog(LOG, "could not read an eventfd: %m");
 }
 
@@ -278,8 +297,12 @@ forget_partitions(kafka *k)
 {
 	drop_messages(k);
 	for (int i = 0; i < k->n_partitions; i++)
+	{
 		if (k->partitions[i].tag)
 			free(k->partitions[i].tag);
+		if (k->partitions[i].queue)
+			rd_kafka_queue_destroy(k->partitions[i].queue);
+	}
 	if (k->partitions)
 		pfree(k->partitions);
 	k->partitions = NULL;
@@ -326,6 +349,13 @@ commit_offsets(kafka *k)
 	k->committed_at = sl_now_ms();
 }
 
+/* Where a partition is for the table: with the batch in hand, or as far as what was sent is answered. */
+static const place *
+to_be_stored(const kafka *k, const partition *p)
+{
+	return k->holds_back ? &p->settled : &p->taken;
+}
+
 /*
  * Stores where all partitions are, within a transaction.  A row that isn't
  * where we left it, or isn't ours any more, means that another worker reads
@@ -342,37 +372,38 @@ store_positions(kafka *k)
 		  *watermarks = palloc(k->n_partitions * sizeof(Datum)),
 		  *last = palloc(k->n_partitions * sizeof(Datum)),
 		  *times = palloc(k->n_partitions * sizeof(Datum));
-	Datum values[10];
+	Datum values[11];
 	int n = 0;
 
 	if (!plan)
 	{
-		Oid types[10] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+		Oid types[11] = {TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTOID};
 
 		plan = sl_prepare("WITH mine AS (SELECT p.partition, m.next, m.high, m.watermark, m.last, m.time FROM stacklens_internal.positions p"
 						  " JOIN unnest($4, $5, $6, $7, $8, $9, $10) AS m (partition, old, next, high, watermark, last, time) ON m.partition = p.partition AND m.old = p.next_offset"
-						  " WHERE p.source = $1 AND p.topic = $2 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
+						  " WHERE p.source = $1 AND p.topic = $2 AND p.sink = $11 AND p.owner = $3 ORDER BY p.partition FOR UPDATE OF p)"
 						  " UPDATE stacklens_internal.positions p SET next_offset = m.next, high_watermark = m.high, watermark = m.watermark,"
 						  " last_offset = m.last, last_timestamp = m.time, updated_at = pg_catalog.clock_timestamp()"
-						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.partition = m.partition",
-						  10, types);
+						  " FROM mine m WHERE p.source = $1 AND p.topic = $2 AND p.sink = $11 AND p.partition = m.partition",
+						  11, types);
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
 		partition *p = &k->partitions[i];
+		const place *to = to_be_stored(k, p);
 		int64_t low,
 			end;
 
-		if (p->taken == p->stored)
+		if (to->next == p->stored)
 			continue;
-		if (rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end < p->taken)
-			end = p->taken;
+		if (rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR || end < to->next)
+			end = to->next;
 		ids[n] = Int32GetDatum(p->id);
 		old[n] = Int64GetDatum(p->stored);
-		new[n] = Int64GetDatum(p->taken);
-		watermarks[n] = Int64GetDatum(p->taken_watermark);
-		last[n] = Int64GetDatum(p->taken_last.offset);
-		times[n] = Int64GetDatum(p->taken_last.timestamp);
+		new[n] = Int64GetDatum(to->next);
+		watermarks[n] = Int64GetDatum(to->watermark);
+		last[n] = Int64GetDatum(to->last.offset);
+		times[n] = Int64GetDatum(to->last.timestamp);
 		high[n++] = Int64GetDatum(end);
 	}
 	if (n == 0)
@@ -387,6 +418,7 @@ store_positions(kafka *k)
 	values[7] = PointerGetDatum(construct_array(watermarks, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[8] = PointerGetDatum(construct_array(last, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[9] = PointerGetDatum(construct_array(times, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[10] = CStringGetTextDatum(k->sink);
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not store positions");
 	if (SPI_processed != (uint64) n)
@@ -400,7 +432,7 @@ static void
 stored_positions(kafka *k)
 {
 	for (int i = 0; i < k->n_partitions; i++)
-		k->partitions[i].stored = k->partitions[i].next;
+		k->partitions[i].stored = k->partitions[i].settled.next;
 	k->stored_at = sl_now_ms();
 	k->changed = false;
 }
@@ -409,16 +441,16 @@ stored_positions(kafka *k)
 static void
 disown_positions(kafka *k)
 {
-	Oid types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[3] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner)};
+	Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[4] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner), CStringGetTextDatum(k->sink)};
 
 	if (SPI_execute_with_args("UPDATE stacklens_internal.positions SET owner = NULL, updated_at = pg_catalog.clock_timestamp()"
-							  " WHERE source = $1 AND topic = $2 AND owner = $3",
-							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+							  " WHERE source = $1 AND topic = $2 AND owner = $3 AND sink = $4",
+							  4, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not let go of positions");
 }
 
-/* Nothing is taken beyond what is judged. */
+/* Nothing is taken beyond what is judged, or sent. */
 static void
 take_none(kafka *k)
 {
@@ -426,9 +458,7 @@ take_none(kafka *k)
 	{
 		partition *p = &k->partitions[i];
 
-		p->taken = p->next;
-		p->taken_watermark = p->watermark;
-		p->taken_last = p->last;
+		p->taken = p->at;
 	}
 }
 
@@ -592,25 +622,25 @@ decide_position(kafka *k, partition *p, int64 committed)
 					(errmsg("offset of topic \"%s\" partition %d was reset from outside", k->topic, p->id),
 					 errdetail("Kafka source \"%s\" goes on at offset %lld instead of %lld.",
 							   k->name, (long long) committed, (long long) p->stored)));
-		p->next = committed;
-		p->last = no_message;
+		p->at.next = committed;
+		p->at.last = no_message;
 		p->committed = -1; /* until it is committed with the tag */
 		return;
 	}
 	p->committed = committed;
-	p->next = p->stored >= 0 ? p->stored : committed >= 0 ? committed
-														  : p->first;
+	p->at.next = p->stored >= 0 ? p->stored : committed >= 0 ? committed
+															 : p->first;
 }
 
 static void
 load_stored(kafka *k)
 {
-	Oid types[2] = {TEXTOID, TEXTOID};
-	Datum values[2] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic)};
+	Oid types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum values[3] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->sink)};
 
 	if (SPI_execute_with_args("SELECT partition, next_offset, watermark, COALESCE(last_offset, -1), COALESCE(last_timestamp, -1) FROM stacklens_internal.positions"
-							  " WHERE source = $1 AND topic = $2 ORDER BY partition FOR UPDATE",
-							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+							  " WHERE source = $1 AND topic = $2 AND sink = $3 ORDER BY partition FOR UPDATE",
+							  3, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read positions");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -620,34 +650,47 @@ load_stored(kafka *k)
 		if (!p)
 			continue;
 		p->stored = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-		p->watermark = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
+		p->at.watermark = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull));
 		if (isnull)
-			p->watermark = PG_INT64_MIN;
-		p->last.offset = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
-		p->last.timestamp = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 5, &isnull));
+			p->at.watermark = PG_INT64_MIN;
+		p->at.last.offset = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
+		p->at.last.timestamp = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 5, &isnull));
 	}
 }
 
 static void
 own_positions(kafka *k)
 {
-	Oid types[5] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT8OID};
+	Oid types[6] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID};
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
 		partition *p = &k->partitions[i];
-		Datum values[5] = {
+		Datum values[6] = {
 			CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), CStringGetTextDatum(k->owner),
-			Int32GetDatum(p->id), Int64GetDatum(p->next)};
+			Int32GetDatum(p->id), Int64GetDatum(p->at.next), CStringGetTextDatum(k->sink)};
 
-		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner)"
-								  " VALUES ($1, $2, $4, $5, $3) ON CONFLICT (source, topic, partition) DO UPDATE"
+		if (SPI_execute_with_args("INSERT INTO stacklens_internal.positions AS p (source, topic, partition, next_offset, owner, sink)"
+								  " VALUES ($1, $2, $4, $5, $3, $6) ON CONFLICT (source, topic, partition, sink) DO UPDATE"
 								  " SET next_offset = excluded.next_offset, owner = excluded.owner,"
 								  " last_offset = CASE WHEN p.next_offset = excluded.next_offset THEN p.last_offset END,"
 								  " updated_at = pg_catalog.clock_timestamp()",
-								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
+								  6, types, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not take the positions over");
 	}
+}
+
+/* A reset of the source's group moves its shippers, too: what is to be judged again is to be found again. */
+static void
+reset_shippers(kafka *k, const partition *p)
+{
+	Oid types[4] = {TEXTOID, TEXTOID, INT4OID, INT8OID};
+	Datum values[4] = {CStringGetTextDatum(k->name), CStringGetTextDatum(k->topic), Int32GetDatum(p->id), Int64GetDatum(p->at.next)};
+
+	if (SPI_execute_with_args("UPDATE stacklens_internal.positions SET next_offset = $4, last_offset = NULL, last_timestamp = NULL"
+							  " WHERE source = $1 AND topic = $2 AND partition = $3 AND sink <> ''",
+							  4, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not reset the positions of shippers");
 }
 
 /*
@@ -660,7 +703,7 @@ hold_time(kafka *k)
 	int64 lowest = (int64) pg_atomic_read_u64(&sl_my_slot->watermark);
 
 	for (int i = 0; i < k->n_partitions; i++)
-		lowest = Min(lowest, k->partitions[i].watermark);
+		lowest = Min(lowest, k->partitions[i].at.watermark);
 	pg_atomic_write_u64(&sl_my_slot->watermark, (uint64) lowest);
 }
 
@@ -668,6 +711,23 @@ static int
 by_partition(const void *a, const void *b)
 {
 	return ((const partition *) a)->id - ((const partition *) b)->id;
+}
+
+/*
+ * Has a partition's messages wait in a queue of its own, so that the consumer's
+ * queue, which keeps us in the group, can be served while there is no room for
+ * them.  Said before it is assigned, it holds for whatever comes after.
+ */
+static void
+hold_back(kafka *k, partition *p)
+{
+	static const uint64 one = 1;
+
+	p->queue = rd_kafka_queue_get_partition(k->client, k->topic, p->id);
+	if (!p->queue)
+		ereport(ERROR, (errcode(ERRCODE_FDW_ERROR), errmsg("could not get the queue of partition %d of topic \"%s\"", p->id, k->topic)));
+	rd_kafka_queue_forward(p->queue, NULL);
+	rd_kafka_queue_io_event_enable(p->queue, k->wake_fd, &one, sizeof(one));
 }
 
 static void
@@ -680,10 +740,12 @@ assign_partitions(kafka *k)
 	{
 		partition *p = &k->partitions[i];
 
-		p->verify = p->last.offset >= 0 && p->last.offset < p->next && p->last.timestamp >= 0;
-		p->assigned = p->verify ? p->last.offset : p->next;
+		p->verify = p->at.last.offset >= 0 && p->at.last.offset < p->at.next && p->at.last.timestamp >= 0;
+		p->assigned = p->verify ? p->at.last.offset : p->at.next;
 		rd_kafka_topic_partition_list_add(list, k->topic, p->id)->offset = p->assigned;
 		p->active_at = sl_now_ms();
+		if (k->holds_back && !p->queue)
+			hold_back(k, p);
 	}
 	/* what was fetched by the assignment before may be of another topic of this name, or out of order */
 	drop_messages(k);
@@ -696,6 +758,25 @@ assign_partitions(kafka *k)
 	k->trouble[0] = '\0';
 }
 
+/* Is all that was given answered? */
+static bool
+all_settled(const kafka *k)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+		if (k->partitions[i].settled.next != k->partitions[i].at.next)
+			return false;
+	return true;
+}
+
+static bool
+has_gap(const kafka *k)
+{
+	for (int i = 0; i < k->n_partitions; i++)
+		if (k->partitions[i].out_of_range || k->partitions[i].anew)
+			return true;
+	return false;
+}
+
 /*
  * A partition whose next offset Kafka has no longer (its retention was
  * faster), or that was made anew: what is missing is recorded as a gap, and
@@ -704,18 +785,19 @@ assign_partitions(kafka *k)
 static void
 fill_gaps(kafka *k)
 {
-	Oid types[5] = {TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID};
+	Oid types[6] = {TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID};
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
 		partition *p = &k->partitions[i];
 		int64_t low,
 			high,
-			from = p->next;
+			from = p->at.next;
 		rd_kafka_resp_err_t err;
-		Datum values[5];
+		Datum values[6];
 
-		if (!(p->out_of_range || p->anew) || sl_now_ms() < k->ask_after)
+		/* what is on its way is answered first: nothing more is read meanwhile (has_gap) */
+		if (!(p->out_of_range || p->anew) || sl_now_ms() < k->ask_after || !all_settled(k))
 			continue;
 		k->ask_after = sl_now_ms() + ASK_EVERY;
 		err = rd_kafka_query_watermark_offsets(k->client, k->topic, p->id, &low, &high, ASK_TIMEOUT);
@@ -728,7 +810,7 @@ fill_gaps(kafka *k)
 		{
 			/* only what is before it is gone */
 			p->out_of_range = p->anew = false;
-			p->last = no_message;
+			p->at.last = p->settled.last = no_message;
 			drop_messages(k);
 			k->stage = COMMITTED;
 			return;
@@ -739,22 +821,24 @@ fill_gaps(kafka *k)
 		values[2] = Int32GetDatum(p->id);
 		values[3] = Int64GetDatum(from);
 		values[4] = Int64GetDatum(low);
+		values[5] = CStringGetTextDatum(k->sink);
 		ereport(LOG,
 				(low > from ? errmsg("topic \"%s\" partition %d has no offset %lld any more", k->topic, p->id, (long long) from)
 							: errmsg("topic \"%s\" partition %d was made anew", k->topic, p->id),
 				 errdetail("Kafka source \"%s\" goes on at offset %lld; stacklens.gaps keeps what was missed.", k->name, (long long) low)));
 		take_none(k);
-		p->taken = low;
-		p->taken_last = no_message;
+		p->taken.next = low;
+		p->taken.last = no_message;
+		if (k->holds_back)
+			p->settled = p->taken;
 		sl_begin();
 		store_positions(k);
-		if (SPI_execute_with_args("INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason)"
-								  " VALUES ($1, $2, $3, $4, $5, CASE WHEN $5 > $4 THEN 'deleted by Kafka''s retention' ELSE 'the topic was made anew' END)",
-								  5, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		if (SPI_execute_with_args("INSERT INTO stacklens_internal.gaps (source, topic, partition, from_offset, to_offset, reason, sink)"
+								  " VALUES ($1, $2, $3, $4, $5, CASE WHEN $5 > $4 THEN 'deleted by Kafka''s retention' ELSE 'the topic was made anew' END, $6)",
+								  6, types, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not record a gap");
 		sl_commit();
-		p->next = low;
-		p->last = no_message;
+		p->at = p->settled = p->taken;
 		p->out_of_range = p->anew = false;
 		stored_positions(k);
 		drop_messages(k);
@@ -801,8 +885,8 @@ take_offsets(kafka *k, const rd_kafka_topic_partition_list_t *list)
 
 		p->id = from->partition;
 		p->stored = p->first = -1;
-		p->last = no_message;
-		p->watermark = PG_INT64_MIN;
+		p->at.last = no_message;
+		p->at.watermark = PG_INT64_MIN;
 		p->committed = from->offset;
 		if (from->offset < 0 && known)
 			known = first_offset(k, p);
@@ -845,7 +929,12 @@ find_positions(kafka *k)
 			int64 committed = p->committed;
 
 			decide_position(k, p, committed);
-			adopted = adopted || (committed >= 0 && p->committed < 0);
+			if (committed >= 0 && p->committed < 0)
+			{
+				adopted = true;
+				if (p->stored >= 0 && !k->holds_back)
+					reset_shippers(k, p);
+			}
 		}
 		hold_time(k);
 		own_positions(k);
@@ -867,7 +956,8 @@ find_positions(kafka *k)
 	}
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		k->partitions[i].taken = k->partitions[i].stored = k->partitions[i].next;
+		k->partitions[i].taken = k->partitions[i].settled = k->partitions[i].at;
+		k->partitions[i].stored = k->partitions[i].at.next;
 		free(k->partitions[i].tag);
 		k->partitions[i].tag = NULL;
 	}
@@ -1002,7 +1092,7 @@ show_status(kafka *k)
 	else if (k->stage != READING)
 		sl_worker_status("%s", words[k->stage]);
 	else
-		sl_worker_status("%s", "");
+		sl_worker_status("%s", k->source.note ? k->source.note : "");
 }
 
 /* Where a message came from, as a JSON object; taken: records of it that were judged, though it is a dead letter. */
@@ -1134,7 +1224,7 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
 		sl_fail(&err, SL_LIMIT_EXCEEDED, "%s", error->message);
 		/* room for what is said of it; the batch ends here */
 		batch->arena->limit = 0;
-		batch->bytes = SL_BATCH_BYTES;
+		batch->bytes = batch->room;
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
@@ -1178,9 +1268,9 @@ lowest_watermark(kafka *k, const partition *except)
 			continue;
 		/* where the end isn't known, something may be waiting */
 		if (now - p->active_at > SL_IDLE &&
-			rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 && end <= p->taken)
+			rd_kafka_get_watermark_offsets(k->client, k->topic, p->id, &low, &end) == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 && end <= p->taken.next)
 			continue;
-		lowest = Min(lowest, p->taken_watermark);
+		lowest = Min(lowest, p->taken.watermark);
 	}
 	if (k->n_partitions == 0)
 		return k->stage == READING ? PG_INT64_MAX : PG_INT64_MIN;
@@ -1197,8 +1287,8 @@ move_watermark(kafka *k, partition *p, sl_batch *batch, size_t from)
 	p->active_at = sl_now_ms();
 	for (size_t i = from; i < batch->records.n; i++)
 	{
-		p->taken_watermark = sl_watermark(p->taken_watermark, &batch->records.v[i], now);
-		batch->records.v[i].watermark = Min(others, p->taken_watermark);
+		p->taken.watermark = sl_watermark(p->taken.watermark, &batch->records.v[i], now);
+		batch->records.v[i].watermark = Min(others, p->taken.watermark);
 	}
 }
 
@@ -1211,17 +1301,74 @@ note_errors(kafka *k)
 			k->no_topic = true;
 }
 
-static void
-fetch(kafka *k)
+static size_t
+consume(rd_kafka_queue_t *queue, rd_kafka_message_t **to, size_t room)
 {
-	ssize_t n;
+	ssize_t n = rd_kafka_consume_batch_queue(queue, 0, to, room);
 
+	return n > 0 ? (size_t) n : 0;
+}
+
+/* room: may messages be had, or only what the group has to say? */
+static void
+fetch(kafka *k, bool room)
+{
+	/* the consumer's queue is served in any case: that keeps us in the group */
 	if (k->n_messages > 0)
+	{
+		if (k->holds_back && k->n_messages < SL_BATCH_RECORDS)
+			k->n_messages += consume(k->queue, k->messages + k->n_messages, SL_BATCH_RECORDS - k->n_messages);
 		return; /* what an undone or a full batch left */
-	n = rd_kafka_consume_batch_queue(k->queue, 0, k->messages, SL_BATCH_RECORDS);
-	k->n_messages = n > 0 ? (size_t) n : 0;
+	}
 	k->first = k->used = 0;
+	k->n_messages = consume(k->queue, k->messages, SL_BATCH_RECORDS);
+	/* one partition after another, each first in turn */
+	for (int i = 0; room && k->stage == READING && i < k->n_partitions && k->n_messages < SL_BATCH_RECORDS; i++)
+	{
+		partition *p = &k->partitions[(k->next_queue + i) % k->n_partitions];
+
+		if (p->queue)
+			k->n_messages += consume(p->queue, k->messages + k->n_messages, SL_BATCH_RECORDS - k->n_messages);
+	}
+	k->next_queue++;
 	note_errors(k);
+}
+
+/*
+ * Were positions moved under a shipper's feet, by a reset of the source's
+ * group?  Then they are found again.
+ */
+static void
+check_positions(kafka *k)
+{
+	Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[4];
+	bool moved = false;
+
+	if (!k->holds_back || k->stage != READING || sl_now_ms() - k->checked_at < 1000)
+		return;
+	k->checked_at = sl_now_ms();
+	sl_begin();
+	values[0] = CStringGetTextDatum(k->name);
+	values[1] = CStringGetTextDatum(k->topic);
+	values[2] = CStringGetTextDatum(k->sink);
+	values[3] = CStringGetTextDatum(k->owner);
+	if (SPI_execute_with_args("SELECT partition, next_offset FROM stacklens_internal.positions WHERE source = $1 AND topic = $2 AND sink = $3 AND owner = $4",
+							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read positions");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		partition *p = find_partition(k, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+
+		moved |= p && p->stored != DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	sl_commit();
+	if (!moved)
+		return;
+	k->rebalances++; /* what is on its way moves nothing any more */
+	forget_partitions(k);
+	k->ask_after = 0;
 }
 
 static bool
@@ -1230,7 +1377,8 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	kafka *k = (kafka *) source;
 	bool again = false;
 
-	fetch(k);
+	check_positions(k);
+	fetch(k, batch->room > 0 && !has_gap(k));
 	serve(k);
 	show_status(k);
 	*wait_ms = k->stage == READING ? 1000 : 100;
@@ -1242,7 +1390,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	}
 	take_none(k);
 	k->used = k->first;
-	while (k->used < k->n_messages && batch->bytes < SL_BATCH_BYTES && batch->records.n < SL_BATCH_RECORDS && batch->units < batch->limit)
+	while (k->used < k->n_messages && batch->bytes < batch->room && batch->records.n < SL_BATCH_RECORDS && batch->units < batch->limit)
 	{
 		rd_kafka_message_t *message = k->messages[k->used];
 		partition *p = find_partition(k, message->partition);
@@ -1253,7 +1401,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && p)
 			{
 				/* one of an assignment before this one says nothing, but has stopped the partition: it is assigned again */
-				if (message->offset == p->assigned || message->offset == p->taken)
+				if (message->offset == p->assigned || message->offset == p->taken.next)
 					p->out_of_range = true;
 				else
 					again = true;
@@ -1261,10 +1409,10 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			/* its end, past what a compaction or a transaction left nothing of */
 			else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
 			{
-				if (message->offset >= p->next && p->verify)
+				if (message->offset >= p->at.next && p->verify)
 					p->verify = false; /* the message to compare is gone */
-				if (message->offset > p->taken && !p->verify && !p->anew)
-					p->taken = message->offset;
+				if (message->offset > p->taken.next && !p->verify && !p->anew)
+					p->taken.next = message->offset;
 			}
 			else
 				complain(k, "%s", rd_kafka_message_errstr(message));
@@ -1274,20 +1422,20 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		if (p && p->verify)
 		{
 			p->verify = false;
-			p->anew = message->offset == p->last.offset && rd_kafka_message_timestamp(message, &type) != p->last.timestamp;
+			p->anew = message->offset == p->at.last.offset && rd_kafka_message_timestamp(message, &type) != p->at.last.timestamp;
 		}
-		if (p && !p->anew && message->offset >= p->taken)
+		if (p && !p->anew && message->offset >= p->taken.next)
 		{
 			size_t before = batch->records.n;
 
 			/* a tombstone says that a key is gone: there is no log in it */
 			if (message->payload && !was_fatal(k, batch, message) && !decode(k, batch, message))
 				break;
-			batch->units++;
+			sl_batch_unit(batch, before, (sl_place){.partition = p->id, .number = message->offset, .arrived = Max(rd_kafka_message_timestamp(message, &type), 0) * 1000000});
 			move_watermark(k, p, batch, before);
 			batch->bytes += message->len;
-			p->taken = message->offset + 1;
-			p->taken_last = (message_id){message->offset, rd_kafka_message_timestamp(message, &type)};
+			p->taken.next = message->offset + 1;
+			p->taken.last = (message_id){message->offset, rd_kafka_message_timestamp(message, &type)};
 			k->trouble[0] = '\0';
 		}
 		k->used++;
@@ -1297,10 +1445,12 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 	if (k->used > k->first)
 		return true;
 	/* idle: what moved is stored and told */
-	if (k->changed)
+	if (k->changed && !k->holds_back)
 		store_progress(k, false);
 	if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
 		commit_offsets(k);
+	if (k->holds_back)
+		return false;
 	/* time goes on: a batch without records, for what is due */
 	if (sl_now_ms() - k->idle_at < 1000)
 		return false;
@@ -1336,16 +1486,16 @@ kafka_settled(sl_source *source, sl_batch *batch, bool stored)
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
-		k->partitions[i].next = k->partitions[i].taken;
-		k->partitions[i].watermark = k->partitions[i].taken_watermark;
-		k->partitions[i].last = k->partitions[i].taken_last;
+		k->partitions[i].at = k->partitions[i].taken;
+		if (!k->holds_back)
+			k->partitions[i].settled = k->partitions[i].at;
 	}
 	for (size_t i = k->first; i < k->used; i++)
 		rd_kafka_message_destroy(k->messages[i]);
 	k->first = k->used;
 	if (k->first == k->n_messages)
 		k->first = k->used = k->n_messages = 0;
-	k->changed |= moved;
+	k->changed |= moved && !k->holds_back;
 	if (stored)
 	{
 		stored_positions(k);
@@ -1361,6 +1511,68 @@ kafka_undo(sl_source *source)
 	kafka *k = (kafka *) source;
 
 	k->used = k->first; /* the same messages again */
+}
+
+/* A shipper's ------------------------------------------------------------- */
+
+static sl_mark *
+kafka_mark(sl_source *source)
+{
+	kafka *k = (kafka *) source;
+	sl_mark *mark = MemoryContextAlloc(TopMemoryContext, offsetof(sl_mark, v) + Max(k->n_partitions, 1) * sizeof(place));
+
+	mark->rebalances = k->rebalances;
+	mark->n = k->n_partitions;
+	for (int i = 0; i < k->n_partitions; i++)
+		mark->v[i] = k->partitions[i].at;
+	return mark;
+}
+
+static bool
+kafka_is_current(sl_source *source, const sl_mark *mark)
+{
+	kafka *k = (kafka *) source;
+
+	return mark->rebalances == k->rebalances && k->stage >= COMMITTED && mark->n == k->n_partitions;
+}
+
+static void
+kafka_reach(sl_source *source, const sl_mark *mark)
+{
+	kafka *k = (kafka *) source;
+
+	for (int i = 0; i < k->n_partitions; i++)
+	{
+		k->changed |= k->partitions[i].settled.next != mark->v[i].next;
+		k->partitions[i].settled = mark->v[i];
+	}
+}
+
+static bool
+kafka_store(sl_source *source)
+{
+	kafka *k = (kafka *) source;
+
+	if (!k->changed)
+		return false;
+	store_positions(k);
+	return true;
+}
+
+static void
+kafka_stored(sl_source *source)
+{
+	kafka *k = (kafka *) source;
+
+	stored_positions(k);
+	if (sl_now_ms() - k->committed_at > COMMIT_EVERY)
+		commit_offsets(k);
+}
+
+static void
+kafka_free_mark(sl_source *source, sl_mark *mark)
+{
+	pfree(mark);
 }
 
 /*
@@ -1382,7 +1594,7 @@ leave_group(int code, Datum arg)
 		rd_kafka_error_destroy(error);
 	while (!rd_kafka_consumer_closed(k->client) && sl_now_ms() < deadline)
 	{
-		fetch(k);
+		fetch(k, false);
 		drop_messages(k);
 		if (k->revoked)
 		{
@@ -1428,7 +1640,8 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 	brokers = SPI_getvalue(tuple, desc, 1);
 	set_option(conf, "bootstrap.servers", brokers);
 	k->topic = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 2));
-	k->group = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(tuple, desc, 3));
+	k->group = MemoryContextStrdup(TopMemoryContext, psprintf("%s%s", SPI_getvalue(tuple, desc, 3), k->holds_back ? SL_SHIPPER_GROUP : ""));
+	k->source.topic = k->topic;
 	format = SPI_getvalue(tuple, desc, 4);
 	name = (sl_str){format, strlen(format)};
 	if (!sl_format_from_name(name, &k->format))
@@ -1464,7 +1677,7 @@ load_source(kafka *k, rd_kafka_conf_t *conf)
 }
 
 sl_source *
-sl_kafka_open(const char *name)
+sl_kafka_open(const char *name, const char *sink)
 {
 	static kafka k;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -1474,7 +1687,9 @@ sl_kafka_open(const char *name)
 		old;
 
 	k.source = (sl_source){
-		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo};
+		.name = name, .poll = kafka_poll, .take = kafka_take, .settle = kafka_settle, .settled = kafka_settled, .undo = kafka_undo, .mark = kafka_mark, .is_current = kafka_is_current, .reach = kafka_reach, .store = kafka_store, .stored = kafka_stored, .free_mark = kafka_free_mark};
+	k.sink = sink;
+	k.holds_back = sink[0] != '\0';
 	k.name = MemoryContextStrdup(TopMemoryContext, name);
 	/* how soon added partitions are seen; a source may say otherwise */
 	set_option(conf, "topic.metadata.refresh.interval.ms", "10000");
@@ -1517,7 +1732,8 @@ sl_kafka_open(const char *name)
 		rd_kafka_queue_io_event_enable(k.queue, k.wake_fd, &one, sizeof(one));
 		rd_kafka_queue_io_event_enable(k.replies, k.wake_fd, &one, sizeof(one));
 	}
-	sl_loop_add(k.wake_fd, woken, &k);
+	if (!sl_loop_watch(k.wake_fd, EPOLLIN, woken, &k))
+		ereport(FATAL, (errcode_for_socket_access(), errmsg("could not watch an eventfd: %m")));
 	/* however the process ends, also in the middle of its work */
 	before_shmem_exit(leave_group, PointerGetDatum(&k));
 	return &k.source;

@@ -1,6 +1,6 @@
 /*
  * source.h
- *	  Where records come from, as the evaluator sees it.
+ *	  Where records come from, as evaluators and shippers see it.
  *
  * A batch goes through these calls:
  *
@@ -13,10 +13,20 @@
  * An error rolls the transaction back and calls undo; the next poll gives
  * the same records again.  Positions of batches without effects may stay in
  * memory for a second: judging such records twice changes nothing.
+ *
+ * A shipper sends on what it reads, and may have many batches on their way:
+ *
+ *		poll, take, settled		 as above, but that nothing is stored
+ *		mark					 then: where the source is with this batch
+ *		is_current				 does a mark still speak of what we read?
+ *		reach					 all up to a mark is answered
+ *		store, stored			 within a transaction, and after it: what was
+ *								 reached
  */
 #ifndef SL_SOURCE_H
 #define SL_SOURCE_H
 
+#include "core/sink/document.h"
 #include "stats/shared.h"
 
 /* A message that could not be decoded. */
@@ -37,14 +47,28 @@ typedef struct sl_batch
 	sl_dead_letter *dead;
 	size_t n_dead;
 	size_t bytes;
-	size_t limit;		 /* messages, or rows, that poll and take may give */
-	size_t units;		 /* and have given */
+	size_t limit;			/* messages, or rows, that poll and take may give */
+	size_t room;			/* and bytes of them, at which they stop; 0: none */
+	size_t units;			/* and have given */
+	struct sl_unit *places; /* and where each came from, where they are asked for */
+	size_t places_room;
+	bool with_places;
 	const char *origin;	 /* where limit is 1: that one's, a JSON object; */
 	const char *payload; /* and its bytes, where it isn't in logs */
 	const char *headers; /* and its headers, or NULL */
 	size_t payload_n;
 	int64 watermark; /* ns: how far the source has come, with this batch or by waiting */
 } sl_batch;
+
+/* A message or a row: its records begin at this one, and end where the next one's do. */
+typedef struct sl_unit
+{
+	size_t first;
+	sl_place place;
+} sl_unit;
+
+/* Counts one more, whose records begin at first. */
+extern void sl_batch_unit(sl_batch *batch, size_t first, sl_place place);
 
 /* What an idle source's watermark stays behind the clock, and when it is idle, in ms. */
 #define SL_IDLE 30000
@@ -58,10 +82,14 @@ extern int64 sl_watermark(int64 watermark, const sl_record *record, int64 now);
 /* The wall clock in ns, for those. */
 extern int64 sl_now_ns(void);
 
+typedef struct sl_mark sl_mark;
+
 typedef struct sl_source
 {
 	const char *name;
-	bool stores; /* its records are kept in stacklens.logs, too */
+	const char *topic; /* NULL for the inbox */
+	const char *note;  /* what its worker's status says while the source has nothing to say; or NULL */
+	bool stores;	   /* its records are kept in stacklens.logs, too */
 
 	/* True when take may find something; *wait_ms gets when to ask again, at the latest. */
 	bool (*poll)(struct sl_source *source, sl_batch *batch, int *wait_ms);
@@ -76,10 +104,25 @@ typedef struct sl_source
 	/* stored: what settle returned.  True when more is there already. */
 	bool (*settled)(struct sl_source *source, sl_batch *batch, bool stored);
 	void (*undo)(struct sl_source *source);
+
+	/* A shipper's. */
+	sl_mark *(*mark)(struct sl_source *source);
+	bool (*is_current)(struct sl_source *source, const sl_mark *mark);
+	void (*reach)(struct sl_source *source, const sl_mark *mark);
+	bool (*store)(struct sl_source *source); /* false: nothing was to be stored */
+	void (*stored)(struct sl_source *source);
+	void (*free_mark)(struct sl_source *source, sl_mark *mark);
 } sl_source;
 
-extern sl_source *sl_inbox_open(void);
-extern sl_source *sl_kafka_open(const char *name);
+/* sink: whose shipper reads, "" for an evaluator; both names must stay. */
+extern sl_source *sl_inbox_open(const char *sink);
+extern sl_source *sl_kafka_open(const char *name, const char *sink);
+
+/* A shipper's consumer group is the source's with this behind. */
+#define SL_SHIPPER_GROUP "-shipper"
+
+/* sqlstate of a document that a sink refused (fdw_reply_handle: it is the other side's word). */
+#define SL_REFUSED_BY_SINK "HV00L"
 
 /* How long a position without effects may stay unstored, in ms. */
 #define SL_STORE_EVERY 1000

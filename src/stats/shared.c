@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(stacklens_wake);
 PG_FUNCTION_INFO_V1(stacklens_logs_arrived);
 PG_FUNCTION_INFO_V1(stacklens_workers);
 
-const char *const sl_kind_name[] = {"launcher", "maintainer", "notifier", "evaluator"};
+const char *const sl_kind_name[] = {"launcher", "maintainer", "notifier", "evaluator", "shipper"};
 static const char *const state_name[] = {"free", "stopped", "waiting", "starting", "running", "retrying"};
 
 sl_shared *sl_shared_state;
@@ -66,6 +66,10 @@ startup_hook(void)
 			pg_atomic_init_u64(&slot->matches, 0);
 			pg_atomic_init_u64(&slot->dead_letters, 0);
 			pg_atomic_init_u64(&slot->last_batch_at, 0);
+			pg_atomic_init_u64(&slot->retries, 0);
+			pg_atomic_init_u64(&slot->in_flight, 0);
+			pg_atomic_init_u64(&slot->latency, 0);
+			pg_atomic_init_u64(&slot->oldest, 0);
 			pg_atomic_init_u64(&slot->place, 0);
 			pg_atomic_init_u64(&slot->watermark, (uint64) PG_INT64_MIN);
 		}
@@ -208,7 +212,10 @@ stacklens_logs_arrived(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as a trigger")));
 	if (sl_has_workers())
+	{
 		sl_wake_at_commit(SL_EVALUATOR);
+		sl_wake_at_commit(SL_SHIPPER);
+	}
 	else if (!warned)
 	{
 		warned = true;
@@ -249,6 +256,11 @@ stacklens_workers(PG_FUNCTION_ARGS)
 		DEAD,
 		LAST_BATCH,
 		PLACE,
+		SINK,
+		RETRIES,
+		IN_FLIGHT,
+		LATENCY,
+		OLDEST,
 		COLUMNS
 	};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -291,6 +303,13 @@ stacklens_workers(PG_FUNCTION_ARGS)
 		nulls[LAST_BATCH] = pg_atomic_read_u64(&slot->last_batch_at) == 0;
 		values[PLACE] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->place));
 		nulls[PLACE] = pg_atomic_read_u64(&slot->place) == 0;
+		values[SINK] = text_or_null(slot->sink, &nulls[SINK]);
+		values[RETRIES] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->retries));
+		values[IN_FLIGHT] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->in_flight));
+		values[LATENCY] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->latency));
+		nulls[LATENCY] = pg_atomic_read_u64(&slot->latency) == 0;
+		values[OLDEST] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&slot->oldest));
+		nulls[OLDEST] = pg_atomic_read_u64(&slot->oldest) == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -23,7 +23,8 @@ typedef enum sl_kind
 	SL_LAUNCHER,
 	SL_MAINTAINER,
 	SL_NOTIFIER,
-	SL_EVALUATOR
+	SL_EVALUATOR,
+	SL_SHIPPER
 } sl_kind;
 
 extern const char *const sl_kind_name[];
@@ -43,7 +44,8 @@ typedef struct sl_slot
 	sl_kind kind;
 	sl_state state;
 	bool wanted;
-	char source[NAMEDATALEN]; /* evaluators: the source's name */
+	char source[NAMEDATALEN]; /* evaluators and shippers: the source's name */
+	char sink[NAMEDATALEN];	  /* shippers: where to */
 	int32 nth;				  /* and which of its evaluators this one is, from 0 */
 	int64 version;			  /* of the source's settings */
 	uint32 generation;		  /* a worker of an older one must not attach */
@@ -58,12 +60,16 @@ typedef struct sl_slot
 	TimestampTz last_error_at;
 
 	/* counters, since the slot was made */
-	pg_atomic_uint64 records;
-	pg_atomic_uint64 bytes;
-	pg_atomic_uint64 batches;
+	pg_atomic_uint64 records; /* shippers: documents that are there */
+	pg_atomic_uint64 bytes;	  /* shippers: as sent */
+	pg_atomic_uint64 batches; /* shippers: requests */
 	pg_atomic_uint64 matches;
 	pg_atomic_uint64 dead_letters;
 	pg_atomic_uint64 last_batch_at;
+	pg_atomic_uint64 retries;	/* shippers: documents that were to be sent again */
+	pg_atomic_uint64 in_flight; /* shippers: requests on their way */
+	pg_atomic_uint64 latency;	/* shippers: µs that the last request took */
+	pg_atomic_uint64 oldest;	/* shippers: since when the oldest document that isn't there waits; 0: none */
 	pg_atomic_uint64 place;		/* inbox: first transaction id not yet judged */
 	pg_atomic_uint64 watermark; /* evaluators: event time, ns; PG_INT64_MIN: none yet */
 } sl_slot;

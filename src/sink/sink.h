@@ -1,0 +1,85 @@
+/*
+ * sink.h
+ *	  Where records are sent to, as the shipper sees it.
+ *
+ * The shipper collects documents in shipments and hands these over; they are
+ * on their way side by side, and come back finished in any order: each
+ * document of them is there, or was refused for good and lies in the
+ * shipment's list.  What can be tried again the sink tries by itself, for as
+ * long as it takes.
+ *
+ * A second kind of destination implements these five functions.
+ */
+#ifndef SL_SINK_H
+#define SL_SINK_H
+
+#include "source/source.h"
+
+typedef struct sl_item
+{
+	size_t start; /* in the body */
+	size_t end;
+} sl_item;
+
+/* A document that will never be taken. */
+typedef struct sl_refusal
+{
+	struct sl_refusal *next;
+	sl_str document; /* what was sent, with its action before it */
+	int status;
+	char reason[400];
+} sl_refusal;
+
+typedef struct sl_shipment
+{
+	struct sl_shipment *next;
+	sl_mark *mark; /* the shipper's: where its source was then; NULL: documents that are sent again */
+	bool handed_over;
+	bool finished;
+	int64 since; /* by sl_now_ms: when its first document came */
+	uint64 documents;
+	uint64 bytes;
+
+	sl_arena arena; /* all that is below; reset when it is used again */
+	sl_buf body;
+	sl_item *items; /* in the order of the body; those that are done are taken out */
+	size_t n;
+	size_t room;
+	sl_refusal *refused;
+	size_t n_refused;
+	int64 *again; /* ids of documents that are sent again */
+	size_t n_again;
+	void *of_sink; /* its request */
+} sl_shipment;
+
+typedef struct sl_sink
+{
+	const char *name;
+
+	/* Adds a record's document. */
+	void (*add)(struct sl_sink *sink, sl_shipment *shipment, const sl_document_origin *origin, const sl_record *record, const sl_place *place);
+
+	/* Adds a document that was refused once, as it was sent then. */
+	void (*add_again)(struct sl_sink *sink, sl_shipment *shipment, sl_str document);
+
+	/* Takes a shipment over; it is sent when work says so. */
+	void (*hand_over)(struct sl_sink *sink, sl_shipment *shipment);
+
+	/* Gives up on it: it will be sent by others. */
+	void (*recall)(struct sl_sink *sink, sl_shipment *shipment);
+
+	/* Moves all on; gives the ms until it wants to be called again. */
+	int (*work)(struct sl_sink *sink);
+
+	/* For the shipper: bytes that a shipment should have, and shipments that can be under way. */
+	size_t wanted_bytes;
+	int wanted_shipments;
+	char alarm[SL_ERROR_MAX]; /* why it gets on badly, or not at all; "" */
+} sl_sink;
+
+/* Reads the sink's row and secrets; FATAL where they can't be used.  keep: days between a record's time and its arrival. */
+extern sl_sink *sl_elasticsearch_open(const char *name);
+
+extern void sl_shipment_item(sl_shipment *shipment, size_t start);
+
+#endif /* SL_SINK_H */
