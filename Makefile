@@ -27,7 +27,7 @@ DATA = sql/stacklens--$(STACKLENS_VERSION).sql
 OBJS = $(CORE) \
 	src/stacklens.o src/error.o src/secret.o src/spi.o src/rules.o src/backtest.o src/search.o src/ingest.o \
 	src/source/inbox.o src/source/kafka.o src/source/kafka_options.o src/source/watermark.o \
-	src/sink/http.o src/sink/options.o src/sink/elasticsearch.o \
+	src/sink/http.o src/sink/options.o src/sink/elasticsearch.o src/sink/search.o \
 	src/alert/alert.o src/alert/correlation.o src/stats/shared.o \
 	bgworker/loop.o bgworker/launcher.o bgworker/worker.o bgworker/maintainer.o \
 	bgworker/notifier.o bgworker/evaluator.o bgworker/shipper.o bgworker/crash.o bgworker/utility.o

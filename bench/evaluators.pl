@@ -7,22 +7,18 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use StackLens::Cache qw(poll_for test_folder);
+use StackLens::Bench qw(build_bench_kafka cpu_of);
+use StackLens::Cache qw(poll_for);
 use StackLens::Kafka;
 use StackLens::Server;
 
 my $n = $ENV{MESSAGES} // 2_000_000;
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $tool = "$dir/bench_kafka";
-my $source = test_folder() . '/../bench/kafka/bench_kafka.c';
-my $core = test_folder() . '/../src/core';
-system("gcc -O2 -D_GNU_SOURCE -std=gnu11 -o $tool $source $core/arena.c $core/utf8.c -lrdkafka -lm") == 0 or die "could not build $source";
+my $tool = build_bench_kafka($dir);
 
 my $kafka = StackLens::Kafka->new(dir => $dir, heap => ['-Xmx1g'], properties => { 'log.segment.bytes' => 268435456 });
 my $server = StackLens::Server->new('bench', conf => "shared_buffers = 256MB\nmax_worker_processes = 24\n");
 $server->sql("SELECT stacklens.create_rule('rule $_', match => '{\"error_code\": \"E$_\", \"message|contains\": \"no such text $_\"}')") for 1 .. 10;
-my $hertz = `getconf CLK_TCK`;
-sub cpu_of { my ($pid) = @_; my @f = split ' ', (PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr); return ($f[11] + $f[12]) / $hertz }
 
 # a million messages made once, and produced as often as it takes
 my $part = $n < 1_000_000 ? $n : 1_000_000;

@@ -550,28 +550,6 @@ CREATE FUNCTION stacklens_internal.number_of(value text) RETURNS numeric LANGUAG
 CREATE FUNCTION stacklens_internal.search_condition(query text, OUT condition text, OUT parameters text[])
 	AS 'MODULE_PATHNAME', 'stacklens_search_condition' LANGUAGE C STRICT IMMUTABLE;
 
-CREATE FUNCTION stacklens.search(query text, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity',
-	max_rows int DEFAULT 100)
-RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
-	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-	asked record;
-BEGIN
-	IF query IS NULL OR since IS NULL OR until IS NULL OR max_rows IS NULL OR max_rows < 0 THEN
-		RAISE EXCEPTION 'a search needs a query, times and a number of rows' USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'For example: SELECT * FROM stacklens.search(''error_code:PRICE_MISSING AND service:order-*'', since => now() - ''1 hour''::interval);';
-	END IF;
-	SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query);
-	RETURN QUERY EXECUTE 'SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,'
-		' l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source FROM stacklens.logs l'
-		' WHERE l.timestamp >= $2 AND l.timestamp < $3 AND ' || asked.condition || ' ORDER BY l.timestamp DESC, l.id DESC LIMIT $4'
-		USING asked.parameters, since, until, max_rows;
-END
-$$;
-COMMENT ON FUNCTION stacklens.search IS 'Log records that a query (a subset of Lucene''s syntax: docs/search.md) is true of, from since (inclusive) to until (exclusive), newest first';
-
 -- The evaluator's place in the inbox, and each shipper's: rows that to_snapshot sees and
 -- from_snapshot doesn't, after (last_xid, last_id).
 CREATE TABLE stacklens_internal.inbox_position (
@@ -1106,6 +1084,111 @@ CREATE VIEW stacklens.sink_positions AS
 	FROM stacklens_internal.positions p WHERE p.sink <> '';
 COMMENT ON VIEW stacklens.sink_positions IS 'How far each partition of a Kafka topic has been shipped: all before next_offset is in the sink, or set aside';
 
+-- Searching ------------------------------------------------------------------
+
+-- The sink that searches ask; NULL: none, stacklens.logs is searched.
+CREATE FUNCTION stacklens_internal.sink_to_search() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	RETURN (SELECT k.name FROM stacklens_internal.sinks k WHERE NOT k.paused AND k.incarnation = stacklens_internal.incarnation() ORDER BY k.created_at, k.name LIMIT 1);
+CREATE FUNCTION stacklens_internal.search_dsl(query text, OUT dsl text, OUT exact boolean)
+	AS 'MODULE_PATHNAME', 'stacklens_search_dsl' LANGUAGE C STRICT STABLE;
+CREATE FUNCTION stacklens_internal.search_page(sink text, body text, first boolean) RETURNS text
+	AS 'MODULE_PATHNAME', 'stacklens_search_page' LANGUAGE C STRICT;
+CREATE FUNCTION stacklens_internal.search_end(sink text, body text) RETURNS void
+	AS 'MODULE_PATHNAME', 'stacklens_search_end' LANGUAGE C STRICT;
+
+-- A page after another, as long as more is wanted: a condition on rows l leaves out what the server found beyond the query.
+CREATE FUNCTION stacklens_internal.search_sink(sink text, dsl jsonb, condition text, parameters text[], since timestamptz, until timestamptz, max_rows int)
+RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
+	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	page jsonb;
+	hits jsonb;
+	remaining int := max_rows;
+	found bigint;
+	range jsonb := '{}';
+	size int := least(greatest(max_rows, 1), 1000);
+BEGIN
+	IF max_rows = 0 THEN
+		RETURN;
+	END IF;
+	IF isfinite(since) THEN
+		range := range || jsonb_build_object('gte', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+	END IF;
+	IF isfinite(until) THEN
+		range := range || jsonb_build_object('lt', to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+	END IF;
+	page := stacklens_internal.search_page(sink, jsonb_build_object('size', CASE WHEN condition IS NULL THEN size ELSE 1000 END,
+		'query', jsonb_build_object('bool', jsonb_build_object('filter', jsonb_build_array(dsl) || CASE range WHEN '{}' THEN '[]'
+			ELSE jsonb_build_array(jsonb_build_object('range', jsonb_build_object('timestamp', range))) END)),
+		'sort', jsonb_build_array(jsonb_build_object('timestamp', '{"order": "desc", "unmapped_type": "date"}'::jsonb)))::text, true)::jsonb;
+	LOOP
+		hits := page -> 'hits' -> 'hits';
+		EXIT WHEN hits IS NULL OR jsonb_array_length(hits) = 0;
+		RETURN QUERY EXECUTE 'SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,'
+			' l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source FROM jsonb_array_elements($2) WITH ORDINALITY h (hit, nth),'
+			' LATERAL (SELECT NULL::bigint AS id, r.*, NULL::timestamptz AS arrived_at FROM jsonb_to_record(h.hit -> ''_source'') r ("timestamp" timestamptz, observed_timestamp timestamptz,'
+			' service text, severity_number smallint, level text, message text, trace_id text, span_id text, request_id text, error_code text,'
+			' attributes jsonb, resource jsonb, source text)) l WHERE ' || COALESCE(condition, 'true') || ' ORDER BY h.nth LIMIT $3'
+			USING parameters, hits, remaining;
+		GET DIAGNOSTICS found = ROW_COUNT;
+		remaining := remaining - found;
+		EXIT WHEN remaining <= 0;
+		page := stacklens_internal.search_page(sink, jsonb_build_object('scroll', '1m', 'scroll_id', page ->> '_scroll_id')::text, false)::jsonb;
+	END LOOP;
+	PERFORM stacklens_internal.search_end(sink, jsonb_build_object('scroll_id', page ->> '_scroll_id')::text);
+END
+$$;
+
+CREATE FUNCTION stacklens.search(query text, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity',
+	max_rows int DEFAULT 100)
+RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
+	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	asked record;
+	sink text := stacklens_internal.sink_to_search();
+BEGIN
+	IF query IS NULL OR since IS NULL OR until IS NULL OR max_rows IS NULL OR max_rows < 0 THEN
+		RAISE EXCEPTION 'a search needs a query, times and a number of rows' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'For example: SELECT * FROM stacklens.search(''error_code:PRICE_MISSING AND service:order-*'', since => now() - ''1 hour''::interval);';
+	END IF;
+	SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query);
+	IF sink IS NOT NULL THEN
+		RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, (SELECT d.dsl::jsonb FROM stacklens_internal.search_dsl(query) d),
+			CASE WHEN (SELECT d.exact FROM stacklens_internal.search_dsl(query) d) THEN NULL ELSE asked.condition END, asked.parameters, since, until, max_rows);
+		RETURN;
+	END IF;
+	RETURN QUERY EXECUTE 'SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,'
+		' l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source FROM stacklens.logs l'
+		' WHERE l.timestamp >= $2 AND l.timestamp < $3 AND ' || asked.condition || ' ORDER BY l.timestamp DESC, l.id DESC LIMIT $4'
+		USING asked.parameters, since, until, max_rows;
+END
+$$;
+COMMENT ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int) IS 'Log records that a query (a subset of Lucene''s syntax: docs/search.md) is true of, from since (inclusive) to until (exclusive), newest first: from the sink, if there is one, else from stacklens.logs';
+
+CREATE FUNCTION stacklens.search(query jsonb, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity',
+	max_rows int DEFAULT 100)
+RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
+	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	sink text := stacklens_internal.sink_to_search();
+BEGIN
+	IF query IS NULL OR since IS NULL OR until IS NULL OR max_rows IS NULL OR max_rows < 0 THEN
+		RAISE EXCEPTION 'a search needs a query, times and a number of rows' USING ERRCODE = 'invalid_parameter_value';
+	ELSIF sink IS NULL THEN
+		RAISE EXCEPTION 'a query in Elasticsearch''s language needs a sink' USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Give the query as text, as docs/search.md describes it, or make a sink with stacklens.create_elasticsearch_sink().';
+	END IF;
+	RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, query, NULL, NULL, since, until, max_rows);
+END
+$$;
+COMMENT ON FUNCTION stacklens.search(jsonb, timestamptz, timestamptz, int) IS 'Log records that a query in Elasticsearch''s own language is true of; needs a sink';
+
 -- Correlations -----------------------------------------------------------------
 -- A row for each group of each correlation, small and without an index on what
 -- changes; events that don't fit stand in chunks that seldom do.  Times are
@@ -1477,12 +1560,16 @@ $$;
 CREATE FUNCTION stacklens.alert_logs(alert_id uuid, max_rows int DEFAULT 100)
 RETURNS TABLE (id bigint, "timestamp" timestamptz, observed_timestamp timestamptz, service text, severity_number smallint, level text,
 	message text, trace_id text, span_id text, request_id text, error_code text, attributes jsonb, resource jsonb, source text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	alert record;
 	traces text[];
 	requests text[];
+	sink text := stacklens_internal.sink_to_search();
+	of_trace jsonb;
+	around jsonb;
+	n bigint;
 BEGIN
 	SELECT a.service, a.first_seen, a.last_seen INTO alert FROM stacklens.alerts a WHERE a.id = alert_logs.alert_id;
 	IF NOT FOUND THEN
@@ -1491,6 +1578,18 @@ BEGIN
 	SELECT array_remove(array_agg(DISTINCT s.record ->> 'trace_id'), NULL), array_remove(array_agg(DISTINCT s.record ->> 'request_id'), NULL)
 	INTO traces, requests FROM stacklens.alert_samples s WHERE s.alert_id = alert_logs.alert_id;
 	-- whatever has its traces; of the minutes around it, what has its requests or is its service's
+	IF sink IS NOT NULL THEN
+		of_trace := jsonb_build_object('terms', jsonb_build_object('trace_id', COALESCE(to_jsonb(traces), '[]')));
+		around := jsonb_build_object('bool', jsonb_build_object('minimum_should_match', 1, 'must_not', jsonb_build_array(of_trace),
+			'should', jsonb_build_array(jsonb_build_object('terms', jsonb_build_object('request_id', COALESCE(to_jsonb(requests), '[]'))))
+				|| CASE WHEN alert.service IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('term', jsonb_build_object('service', alert.service))) END));
+		RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, of_trace, NULL, NULL, '-infinity', 'infinity', alert_logs.max_rows);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, around, NULL, NULL, alert.first_seen - interval '5 minutes',
+			alert.last_seen + interval '5 minutes 1 microsecond', (alert_logs.max_rows - n)::int) l
+			ORDER BY COALESCE(l.request_id = ANY (requests), false) DESC, l.timestamp DESC;
+		RETURN;
+	END IF;
 	RETURN QUERY
 	SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,
 		l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source
@@ -1989,10 +2088,10 @@ BEGIN
 	RETURN stacklens_internal.gateway_alert(wanted);
 END
 $$;
-CREATE FUNCTION stacklens_internal.gateway_logs(q text, since timestamptz, until timestamptz, max_rows int) RETURNS jsonb LANGUAGE sql STABLE
+CREATE FUNCTION stacklens_internal.gateway_logs(q text, since timestamptz, until timestamptz, max_rows int) RETURNS jsonb LANGUAGE sql
 	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(l) ORDER BY l.timestamp DESC, l.id DESC), '[]')
 		FROM stacklens.search(COALESCE(q, ''), COALESCE(since, '-infinity'), COALESCE(until, 'infinity'), least(greatest(COALESCE(max_rows, 100), 0), 5000)) l);
-CREATE FUNCTION stacklens_internal.gateway_alert_logs(wanted uuid, max_rows int) RETURNS jsonb LANGUAGE sql STABLE
+CREATE FUNCTION stacklens_internal.gateway_alert_logs(wanted uuid, max_rows int) RETURNS jsonb LANGUAGE sql
 	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(l)), '[]') FROM stacklens.alert_logs(wanted, least(greatest(COALESCE(max_rows, 100), 0), 5000)) l);
 CREATE FUNCTION stacklens_internal.gateway_rules() RETURNS jsonb LANGUAGE sql STABLE
 	RETURN (SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.name), '[]') FROM stacklens.rules r);
@@ -2039,7 +2138,7 @@ BEGIN
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(text), stacklens_internal.ships(jsonb, text), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
 		stacklens_internal.backtests() TO stacklens_reader;
-	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
+	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.search(jsonb, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
 		stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
 		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),
 		stacklens.backtest_rule(text, timestamptz, timestamptz), stacklens.backtest_rule(jsonb, timestamptz, timestamptz) TO stacklens_reader;

@@ -7,17 +7,15 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use StackLens::Cache qw(cache poll_for test_folder);
+use StackLens::Bench qw(build_bench_kafka cpu_of median);
+use StackLens::Cache qw(poll_for);
 use StackLens::Kafka;
 use StackLens::Server;
 
 my $n = $ENV{MESSAGES} // 1_000_000;
 my $rounds = $ENV{ROUNDS} // 3;
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $tool = "$dir/bench_kafka";
-my $source = test_folder() . '/../bench/kafka/bench_kafka.c';
-my $core = test_folder() . '/../src/core';
-system("gcc -O2 -D_GNU_SOURCE -std=gnu11 -o $tool $source $core/arena.c $core/utf8.c -lrdkafka -lm") == 0 or die "could not build $source";
+my $tool = build_bench_kafka($dir);
 
 my $kafka = StackLens::Kafka->new(dir => $dir, heap => ['-Xmx1g']);
 my $server = StackLens::Server->new('bench', conf => "shared_buffers = 256MB\n");
@@ -26,9 +24,6 @@ $server->sql("SELECT stacklens.create_rule('rule $_', match => '{\"error_code\":
 $server->sql("SELECT stacklens.create_rule('rule $_', match => '{\"service\": \"checkout\", \"http.status|gte\": 600}')") for 6;
 $server->sql("SELECT stacklens.create_rule('rule $_', match => '{\"message|contains\": [\"out of memory $_\", \"disk full $_\"]}')") for 7 .. 10;
 
-my $hertz = `getconf CLK_TCK`;
-sub cpu_of { my ($pid) = @_; my @f = split ' ', (PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr); return ($f[11] + $f[12]) / $hertz }
-sub median { my @s = sort { $a <=> $b } @_; return $s[ @s / 2 ] }
 
 diag "$n messages a topic, $rounds rounds";
 for my $format (qw(otlp_proto json))

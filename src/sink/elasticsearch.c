@@ -341,6 +341,13 @@ keep(sl_shipment *shipment, size_t sent, const bool *again)
 	shipment->n -= kept;
 }
 
+/* A server whose queues are full may have room for less. */
+static void
+be_smaller(es_sink *s)
+{
+	s->bulk = Max(BULK_LEAST, s->bulk / 2);
+}
+
 static void
 succeeded(es_sink *s, const request *r, double seconds)
 {
@@ -392,6 +399,8 @@ judge_items(es_sink *s, request *r, sl_bulk_item *items)
 		failed(s);
 	else
 		stopped(s);
+	if (because->status == 429)
+		be_smaller(s);
 	alarm_of(s, "%s %zu of %zu documents (HTTP %d %.*s: %.*s)%s",
 			 because->verdict == SL_RETRY ? "the server can't take" : because->verdict == SL_FORBIDDEN ? "we have no right to write"
 																									   : "the server refuses",
@@ -429,6 +438,8 @@ judge_failure(es_sink *s, request *r)
 		stopped(s);
 	else
 		failed(s);
+	if (r->http->failure == SL_HTTP_ANSWERED && status == 429)
+		be_smaller(s);
 	next_url(s);
 }
 

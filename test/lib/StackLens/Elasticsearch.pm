@@ -1,0 +1,165 @@
+package StackLens::Elasticsearch;
+
+# A real Elasticsearch, or OpenSearch, of a test's own.
+#
+#	my $es = StackLens::Elasticsearch->new(dir => $dir, kind => 'elasticsearch');
+#	my $answer = $es->request('GET', '/_cluster/health');
+#	$es->stop; $es->start; $es->kill9;
+
+use strict;
+use warnings;
+
+use Carp;
+use HTTP::Tiny;
+use JSON::PP;
+use POSIX ();
+
+use StackLens::Cache qw(cached free_port poll_for test_folder);
+
+my $start_timeout = 180;
+
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless {
+		kind => $options{kind} // 'elasticsearch',
+		settings => $options{settings} // {},
+		heap => $options{heap} // '512m',
+		http => HTTP::Tiny->new(timeout => 60),
+	}, $class;
+	$self->{dir} = "$options{dir}/$self->{kind}";
+	mkdir $self->{dir} or die "$self->{dir}: $!";
+	$self->{port} = free_port();
+	$self->_configure if $self->{kind} eq 'elasticsearch';
+	$self->start;
+	return $self;
+}
+
+sub _configure
+{
+	my ($self) = @_;
+	my $home = cached('elasticsearch') . '/server';
+	my $dir = $self->{dir};
+	my $transport = free_port();
+	system('cp', '-r', "$home/config", "$dir/config") == 0 or die;
+	open my $file, '>', "$dir/config/elasticsearch.yml" or die;
+	print $file <<"YML";
+cluster.name: test
+discovery.type: single-node
+xpack.security.enabled: false
+path.data: $dir/data
+path.logs: $dir/logs
+path.repo: $dir/repo
+http.host: 127.0.0.1
+http.port: $self->{port}
+transport.port: $transport
+cluster.routing.allocation.disk.watermark.low: 1gb
+cluster.routing.allocation.disk.watermark.high: 500mb
+cluster.routing.allocation.disk.watermark.flood_stage: 200mb
+YML
+	print $file "$_: $self->{settings}{$_}\n" for sort keys %{ $self->{settings} };
+	close $file;
+	mkdir "$dir/tmp";
+	return;
+}
+
+sub _java
+{
+	my ($java) = glob '/usr/lib/jvm/java-17-openjdk-*/bin/java';
+	return $java // 'java';
+}
+
+sub _command
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
+	if ($self->{kind} eq 'elasticsearch')
+	{
+		my $home = _java() =~ s{/bin/java$}{}r;
+		return (
+			'env', "ES_JAVA_HOME=$home", "ES_JAVA_OPTS=-Xms$self->{heap} -Xmx$self->{heap}", "ES_PATH_CONF=$dir/config",
+			"ES_TMPDIR=$dir/tmp", cached('elasticsearch') . '/server/bin/elasticsearch');
+	}
+	return (
+		_java(), "-Xms$self->{heap}", "-Xmx$self->{heap}", "-Djava.io.tmpdir=$dir", '-cp', cached('opensearch') . '/lib/*',
+		test_folder() . '/clients/opensearch/Run.java', $dir, $self->{port});
+}
+
+sub url { return "http://127.0.0.1:$_[0]{port}"; }
+
+sub start
+{
+	my ($self) = @_;
+	my @command = ('setpriv', '--pdeathsig', 'KILL', $self->_command);
+	my $pid = fork() // die "fork: $!";
+	if (!$pid)
+	{
+		setpgrp;    # its launcher has a child of its own
+		open STDIN, '<', '/dev/null'
+		  and open STDOUT, '>>', "$self->{dir}/out"
+		  and open STDERR, '>&', \*STDOUT
+		  and exec { $command[0] } @command;
+		POSIX::_exit(127);
+	}
+	$self->{pid} = $pid;
+	poll_for($self->{kind}, $start_timeout, sub {
+		die "$self->{kind} ended while starting: $self->{dir}/out\n" if waitpid($pid, POSIX::WNOHANG()) == $pid;
+		my $answer = $self->{http}->get($self->url . '/_cluster/health');
+		return $answer->{success} && decode_json($answer->{content})->{status} ne 'red';
+	});
+	return $self;
+}
+
+# kill -9 of it and what it started.
+sub kill9
+{
+	my ($self) = @_;
+	my $pid = delete $self->{pid} or return;
+	kill 'KILL', -$pid;
+	waitpid $pid, 0;
+	return;
+}
+
+sub stop { goto &kill9; }
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@);
+	$self->kill9;
+	return;
+}
+
+# The decoded answer; dies where it isn't 2xx, unless lenient.
+sub request
+{
+	my ($self, $method, $path, $body, %options) = @_;
+	my %content;
+	if (defined $body)
+	{
+		$content{content} = ref $body ? encode_json($body) : $body;
+		$content{headers}{'content-type'} = 'application/json';
+	}
+	my $answer = $self->{http}->request($method, $self->url . $path, \%content);
+	croak "$method $path: $answer->{status} $answer->{content}" unless $answer->{success} || $options{lenient};
+	return $answer->{content} =~ /^[\[{]/ ? decode_json($answer->{content}) : $answer->{content};
+}
+
+# Documents of the indices, after a refresh.
+sub count
+{
+	my ($self, $indices, $query) = @_;
+	$indices //= 'stacklens-logs-*';
+	$self->request('POST', "/$indices/_refresh?allow_no_indices=true", undef, lenient => 1);
+	my $answer = $self->request('GET', "/$indices/_count?allow_no_indices=true", $query ? { query => $query } : undef, lenient => 1);
+	return $answer->{count} // 0;
+}
+
+# A query's hits, each {_id, _index, _source}.
+sub hits
+{
+	my ($self, $query, $size) = @_;
+	return $self->request('POST', '/stacklens-logs-*/_search', { query => $query, size => $size // 100 })->{hits}{hits};
+}
+
+1;
