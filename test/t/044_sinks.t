@@ -112,12 +112,14 @@ like($server->sql(q{SELECT reason || ' ' || convert_from(payload, 'UTF8') FROM s
 fault('none');
 is($server->sql(q{SELECT stacklens.redrive('{"sink": "faulty"}'::jsonb)}), 1, 'and can be sent again');
 arrived('which it is');
-is($server->sql('SELECT count(*) FROM stacklens_internal.documents_again'), 0, 'once');
+ok($server->wait_for('its place to be forgotten', 'SELECT count(*) FROM stacklens_internal.documents_again', is => 0), 'once');
 
 # --- several URLs: the second where the first is away ---
 $server->sql("SELECT stacklens.alter_sink('faulty', url => 'http://127.0.0.1:" . free_port() . ",$url')");
 ingest(10);
 arrived('the second of two URLs');
+# its place follows within a fraction of a second
+$server->wait_for('the place', q{SELECT records FROM stacklens_internal.inbox_position WHERE sink = 'faulty'}, is => $ingested);
 $server->sql(q{SELECT stacklens.pause_sink('faulty')});
 $server->wait_for('the shipper to leave', q{SELECT count(*) FROM stacklens.stat_workers WHERE kind = 'shipper' AND pid IS NOT NULL}, is => 0);
 ingest(10);
