@@ -6,6 +6,10 @@
  * worker in its steady state calls malloc no more.
  */
 #include "arena.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "utf8.h"
 
 #include <stdio.h>
@@ -216,6 +220,29 @@ sl_buf_printf(sl_buf *buf, const char *format, ...)
 }
 
 /* Appends s as a JSON string.  s is valid UTF-8 without NUL (see utf8.h). */
+/* A multiple of sixteen bytes that JSON takes as they are. */
+static size_t
+plain_bytes(const char *p, size_t n)
+{
+	size_t i = 0;
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'),
+				  backslash = _mm_set1_epi8('\\'),
+				  control = _mm_set1_epi8(0x1f);
+
+	for (; n - i >= 16; i += 16)
+	{
+		__m128i bytes = _mm_loadu_si128((const __m128i *) (p + i));
+		__m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+									   _mm_cmpeq_epi8(_mm_min_epu8(bytes, control), bytes));
+
+		if (_mm_movemask_epi8(special))
+			break;
+	}
+#endif
+	return i;
+}
+
 void
 sl_buf_json_string(sl_buf *buf, sl_str s)
 {
@@ -227,8 +254,12 @@ sl_buf_json_string(sl_buf *buf, sl_str s)
 	sl_buf_putc(buf, '"');
 	for (i = 0; i < s.n; i++)
 	{
-		unsigned char c = (unsigned char) s.p[i];
+		unsigned char c;
 
+		i += plain_bytes(s.p + i, s.n - i);
+		if (i == s.n)
+			break;
+		c = (unsigned char) s.p[i];
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
 		sl_buf_add(buf, s.p + from, i - from);

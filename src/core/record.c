@@ -486,6 +486,16 @@ sl_epoch_timestamp_int(int64_t value, int64_t *ns)
 	return true;
 }
 
+/* A number of so many digits, and what stands behind it. */
+static char *
+put_digits(char *to, int number, int digits, char behind)
+{
+	for (int i = digits; i-- > 0; number /= 10)
+		to[i] = (char) ('0' + number % 10);
+	to[digits] = behind;
+	return to + digits + 1;
+}
+
 void
 sl_format_timestamp(char *buf, int64_t ns)
 {
@@ -523,8 +533,59 @@ sl_format_timestamp(char *buf, int64_t ns)
 	d = doy - (153 * mp + 2) / 5 + 1;
 	m = mp < 10 ? mp + 3 : mp - 9;
 	y = yoe + era * 400 + (m <= 2);
-	snprintf(buf, 64, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", y, m, d,
-			 (int) (rest / 3600), (int) (rest / 60 % 60), (int) (rest % 60), (int) (fraction / 1000));
+	/* 64 bits of ns are years of four digits */
+	buf = put_digits(buf, y, 4, '-');
+	buf = put_digits(buf, m, 2, '-');
+	buf = put_digits(buf, d, 2, 'T');
+	buf = put_digits(buf, (int) (rest / 3600), 2, ':');
+	buf = put_digits(buf, (int) (rest / 60 % 60), 2, ':');
+	buf = put_digits(buf, (int) (rest % 60), 2, '.');
+	buf = put_digits(buf, (int) (fraction / 1000), 6, 'Z');
+	*buf = '\0';
+}
+
+/*
+ * A number of few decimals, as most are, without printf's long arithmetic:
+ * d is what r / 10^k rounds to, and no other decimal of 15 digits is.
+ */
+static bool
+short_decimal(sl_arena *arena, double d, sl_str *text)
+{
+	static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+	double positive = fabs(d);
+
+	if (!(positive >= 0.0001 && positive < 1e9))
+		return false;
+	for (int k = 1; k <= 6; k++)
+	{
+		double r = rint(positive * powers[k]);
+		char *end,
+			*p;
+		uint64_t rest;
+
+		if (r / powers[k] != positive)
+			continue;
+		end = p = (char *) sl_alloc(arena, 32) + 32;
+		rest = (uint64_t) r;
+		if (rest % 10 == 0)
+			return false; /* an integer */
+		for (int i = 0; i < k || rest > 0; i++, rest /= 10)
+		{
+			if (i == k)
+				*--p = '.';
+			*--p = (char) ('0' + rest % 10);
+		}
+		if (end - p == k)
+		{
+			*--p = '.';
+			*--p = '0';
+		}
+		if (d < 0)
+			*--p = '-';
+		*text = (sl_str){p, (size_t) (end - p)};
+		return true;
+	}
+	return false;
 }
 
 static sl_str
@@ -536,6 +597,8 @@ double_text(sl_arena *arena, double d)
 		return SL_STR("NaN");
 	if (isinf(d))
 		return d > 0 ? SL_STR("Infinity") : SL_STR("-Infinity");
+	if (short_decimal(arena, d, &s))
+		return s;
 	/* as the integer that it equals, so that 1e17 and 100000000000000000 read the same */
 	if (d == floor(d) && fabs(d) < 9.2e18)
 		return sl_strf(arena, "%lld", (long long) d);

@@ -1253,10 +1253,9 @@ decode(kafka *k, sl_batch *batch, const rd_kafka_message_t *message)
  * quiet for a while and has nothing waiting isn't waited for.
  */
 static int64
-lowest_watermark(kafka *k, const partition *except)
+lowest_watermark(kafka *k, const partition *except, int64 now)
 {
 	int64 lowest = PG_INT64_MAX;
-	int64 now = sl_now_ms();
 
 	for (int i = 0; i < k->n_partitions; i++)
 	{
@@ -1279,15 +1278,14 @@ lowest_watermark(kafka *k, const partition *except)
 
 /* A message's records, in the order in which they are judged. */
 static void
-move_watermark(kafka *k, partition *p, sl_batch *batch, size_t from)
+move_watermark(kafka *k, partition *p, sl_batch *batch, size_t from, int64 now_ns, int64 now_ms)
 {
-	int64 now = sl_now_ns(),
-		  others = lowest_watermark(k, p);
+	int64 others = lowest_watermark(k, p, now_ms);
 
-	p->active_at = sl_now_ms();
+	p->active_at = now_ms;
 	for (size_t i = from; i < batch->records.n; i++)
 	{
-		p->taken.watermark = sl_watermark(p->taken.watermark, &batch->records.v[i], now);
+		p->taken.watermark = sl_watermark(p->taken.watermark, &batch->records.v[i], now_ns);
 		batch->records.v[i].watermark = Min(others, p->taken.watermark);
 	}
 }
@@ -1376,6 +1374,8 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 {
 	kafka *k = (kafka *) source;
 	bool again = false;
+	int64 now_ns = sl_now_ns(), /* asked once: a batch takes some ms */
+		now_ms = sl_now_ms();
 
 	check_positions(k);
 	fetch(k, batch->room > 0 && !has_gap(k));
@@ -1432,7 +1432,8 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 			if (message->payload && !was_fatal(k, batch, message) && !decode(k, batch, message))
 				break;
 			sl_batch_unit(batch, before, (sl_place){.partition = p->id, .number = message->offset, .arrived = Max(rd_kafka_message_timestamp(message, &type), 0) * 1000000});
-			move_watermark(k, p, batch, before);
+			if (!k->holds_back)
+				move_watermark(k, p, batch, before, now_ns, now_ms);
 			batch->bytes += message->len;
 			p->taken.next = message->offset + 1;
 			p->taken.last = (message_id){message->offset, rd_kafka_message_timestamp(message, &type)};
@@ -1440,7 +1441,7 @@ kafka_poll(sl_source *source, sl_batch *batch, int *wait_ms)
 		}
 		k->used++;
 	}
-	batch->watermark = lowest_watermark(k, NULL);
+	batch->watermark = lowest_watermark(k, NULL, now_ms);
 	k->again = again;
 	if (k->used > k->first)
 		return true;
