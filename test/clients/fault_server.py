@@ -78,6 +78,10 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/_nodes":
             return self.answer(200, {"nodes": {"x": {"version": "8.19.0", "build_flavor": "default"}}})
         if path.startswith("/_index_template/"):
+            if mode == "template-403" and self.command == "PUT":
+                return self.answer(403, {"error": {"type": "security_exception", "reason": "no"}})
+            if mode == "template-403":
+                return self.answer(404, {})
             if self.command == "PUT":
                 templates[path] = json.loads(body)
                 return self.answer(200, {"acknowledged": True})

@@ -127,6 +127,29 @@ is($server->sql(q{SELECT state || lag FROM stacklens.stat_sinks}), 'paused10', '
 $server->sql(q{SELECT stacklens.resume_sink('faulty')});
 arrived('resumed, it goes on');
 
+# --- a restored dump ships nothing by itself ---
+$server->wait_for('the place', q{SELECT records FROM stacklens_internal.inbox_position WHERE sink = 'faulty'}, is => $ingested);
+$server->sql(q{UPDATE stacklens_internal.incarnation SET id = gen_random_uuid()});
+$server->sql(q{DELETE FROM stacklens_internal.inbox_position WHERE sink <> ''});
+$server->sql(q{SELECT stacklens_internal.wake('maintainer')});
+ok($server->wait_for('the shipper to leave', q{SELECT state = 'restored' FROM stacklens.stat_sinks}), 'restored, it waits');
+is($server->sql(q{SELECT value FROM stacklens.health() WHERE part = 'restored copy'}), 'faulty', 'and health() says so');
+$server->sql('DELETE FROM stacklens.logs');    # a dump has none
+is($server->sql(q{SELECT stacklens.adopt_restore()}), 1, 'until it is adopted');
+ingest(10);
+arrived('then it goes on');
+
+# --- the template that may not be installed ---
+$server->sql(q{SELECT stacklens.pause_sink('faulty')});
+fault('template-403');
+$server->sql(q{SELECT stacklens.resume_sink('faulty')});
+status('could not install index template.*sink_template', 'a template that we may not install is told, with what to do');
+like($server->sql(q{SELECT stacklens.sink_template('faulty')}), qr/"index_patterns": \["stacklens-logs-\*"\]/, 'and can be had');
+$server->sql("SELECT stacklens.alter_sink('faulty', options => '{\"timeout\": 2, \"template\": \"leave\"}')");
+ingest(10);
+arrived('or done without');
+fault('none');
+
 # --- alerts don't wait for it ---
 $server->sql(q{SELECT stacklens.create_rule('R', match => '{"error_code": "R"}')});
 fault('silent');

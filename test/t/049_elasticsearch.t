@@ -65,6 +65,7 @@ sub run
 	$server->sql("SELECT stacklens.create_elasticsearch_sink('$sink', '@{[ $es->url ]}', options => '{\"sources\": [\"inbox\"]}')");
 	embedded();
 	judged() if $kind eq 'elasticsearch';
+	kept();
 	from_kafka();
 	runbook();
 	$server->sql("SELECT stacklens.drop_sink('$sink')");
@@ -225,6 +226,31 @@ sub judged
 	$es->request('PUT', "/stacklens-logs-$day/_settings", { 'index.routing.allocation.require._name' => undef });
 	wait_for_count(1, { term => { 'attributes.n' => 'red' } });
 	is(letters(), 0, 'none of them is set aside');
+	return;
+}
+
+# --- the template follows the sink's options, unless somebody changed it; old indices are deleted ---
+sub kept
+{
+	my $template = sub { $es->request('GET', '/_index_template/stacklens-logs')->{index_templates}[0]{index_template} };
+	my $options = sub { my ($more) = @_; $server->sql("SELECT stacklens.alter_sink('$sink', options => '{\"sources\": [\"inbox\"]$more}')"); $server->wait_for('the shipper', "SELECT state = 'running' AND status IS NULL FROM stacklens.stat_sinks WHERE name = '$sink'") };
+	is($template->()->{template}{settings}{index}{auto_expand_replicas}, '0-1', 'the template is in place');
+	$options->(', "replicas": 0, "refresh_interval": "30s"');
+	ok(poll_for('the template', 30, sub { ($template->()->{template}{settings}{index}{refresh_interval} // '') eq '30s' }), 'and follows the options');
+	my $changed = $template->();
+	$changed->{template}{settings}{index}{refresh_interval} = '17s';
+	$es->request('PUT', '/_index_template/stacklens-logs', $changed);
+	my $log = $server->log_position;
+	$options->(', "refresh_interval": "31s"');
+	ok(poll_for('the message', 30, sub { $server->log_text($log) =~ /index template "stacklens-logs" of sink "$sink" is not StackLens's own, and is left/ }), 'one that somebody changed is left');
+	is($template->()->{template}{settings}{index}{refresh_interval}, '17s', 'as it is');
+	$es->request('DELETE', '/_index_template/stacklens-logs', undef);
+	$es->request('PUT', "/stacklens-logs-$_", undef) for '2020.01.01', '2020.01.02-copy', '2020.13.01';
+	$options->(', "retention": 30');
+	poll_for('an old index to be deleted', 30, sub { !grep { $_->{index} eq 'stacklens-logs-2020.01.01' } @{ $es->request('GET', '/_cat/indices/stacklens-logs-*?format=json') } });
+	is(scalar(grep { $_->{index} =~ /2020/ } @{ $es->request('GET', '/_cat/indices/stacklens-logs-*?format=json') }), 2, 'others of like names are not');
+	$es->request('DELETE', "/stacklens-logs-$_", undef) for '2020.01.02-copy', '2020.13.01';
+	$options->('');
 	return;
 }
 
