@@ -17,8 +17,10 @@ use StackLens::Server;
 
 my $rate = $ENV{RATE} // 1000;
 my $seconds = $ENV{SECONDS} // 10;
-my $server = StackLens::Server->new('latency', conf => "shared_buffers = 256MB\n");
+my $server = StackLens::Server->new('latency', conf => "shared_buffers = 256MB\nmax_worker_processes = 24\n");
 $server->sql(q{SELECT stacklens.create_rule('watched', match => '{"watched": true}')});
+# a sink that is there, or is away, changes nothing for alerts
+$server->sql("SELECT stacklens.create_elasticsearch_sink('bench', '$ENV{SINK}')") if $ENV{SINK};
 my $gateway = $server->gateway;
 my ($out, $err) = ('', '');
 # every hundredth record is watched; all are judged

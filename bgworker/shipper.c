@@ -23,6 +23,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -189,6 +190,24 @@ set_aside(sl_batch *letters, const sl_refusal *refusal)
 	sl_batch_dead(letters, refusal->document.p, refusal->document.n, where.p, NULL, &err);
 }
 
+/*
+ * A message that could not be read is the evaluators' to set aside, who judge
+ * it with the same settings.  Unless they have been past it, with other ones,
+ * and have not: then it is ours.
+ */
+static void
+set_message_aside(const sl_refusal *refusal)
+{
+	Oid types[6] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID};
+	Datum values[6] = {CStringGetTextDatum(sink->name), CStringGetTextDatum(refusal->origin), CStringGetTextDatum(refusal->reason),
+					   CStringGetTextDatum(refusal->sqlstate), sl_bytea(refusal->document.p, refusal->document.n),
+					   CStringGetTextDatum(refusal->headers ? refusal->headers : "")};
+
+	if (SPI_execute_with_args("SELECT stacklens_internal.set_message_aside($1, $2::pg_catalog.jsonb, $3, $4, $5, NULLIF($6, '')::pg_catalog.jsonb)",
+							  6, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not set a message aside");
+}
+
 static void
 delete_again(const sl_shipment *s)
 {
@@ -212,8 +231,12 @@ settle_with_letters(sl_shipment *s)
 	sl_server_arena(&batch_arena);
 	batch_arena.limit = 0;
 	for (const sl_refusal *refusal = s->refused; refusal; refusal = refusal->next)
-		set_aside(&letters, refusal);
+		if (!refusal->origin)
+			set_aside(&letters, refusal);
 	sl_begin();
+	for (const sl_refusal *refusal = s->refused; refusal; refusal = refusal->next)
+		if (refusal->origin)
+			set_message_aside(refusal);
 	if (s->n_again > 0)
 		delete_again(s);
 	sl_dead_letters_store(&letters);
@@ -227,7 +250,7 @@ settle_with_letters(sl_shipment *s)
 			source->stored(source);
 	}
 	stored_at = sl_now_ms();
-	pg_atomic_fetch_add_u64(&sl_my_slot->dead_letters, s->n_refused);
+	pg_atomic_fetch_add_u64(&sl_my_slot->dead_letters, letters.n_dead);
 }
 
 static void
@@ -237,7 +260,7 @@ settle(void)
 	{
 		if (oldest->n_refused > 0)
 			settle_with_letters(oldest);
-		else
+		else if (oldest->mark) /* none: an error came between, and its documents are read again */
 			source->reach(source, oldest->mark);
 		take_out_oldest();
 	}
@@ -278,18 +301,21 @@ add_documents(sl_shipment *s, const sl_batch *batch)
 			place.index++;
 		}
 	}
-	/* what crashed workers twice isn't touched; other messages that can't be read the evaluator sets aside */
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
-		if (strcmp(letter->error.sqlstate, "57P02") == 0)
-		{
-			sl_refusal *refusal = sl_alloc0(&s->arena, sizeof(*refusal));
+	{
+		sl_refusal *refusal = sl_alloc0(&s->arena, sizeof(*refusal));
 
-			refusal->document = sl_str_copy(&s->arena, letter->payload, letter->n);
-			strlcpy(refusal->reason, letter->error.message, sizeof(refusal->reason));
-			refusal->next = s->refused;
-			s->refused = refusal;
-			s->n_refused++;
-		}
+		refusal->document = sl_str_copy(&s->arena, letter->payload, letter->n);
+		refusal->origin = sl_str_copy(&s->arena, letter->origin, strlen(letter->origin) + 1).p;
+		if (letter->headers)
+			refusal->headers = sl_str_copy(&s->arena, letter->headers, strlen(letter->headers) + 1).p;
+		refusal->sqlstate = sl_str_copy(&s->arena, letter->error.sqlstate, 6).p;
+		strlcpy(refusal->reason, letter->error.message, sizeof(refusal->reason));
+		refusal->reason[pg_mbcliplen(refusal->reason, (int) strlen(refusal->reason), sizeof(refusal->reason) - 1)] = '\0';
+		refusal->next = s->refused;
+		s->refused = refusal;
+		s->n_refused++;
+	}
 }
 
 static void
@@ -300,13 +326,35 @@ take_mark(sl_shipment *s)
 	if (s && s->mark)
 		source->free_mark(source, s->mark);
 	if (s)
+	{
 		s->mark = mark;
+		s->whole.body = s->body.n;
+		s->whole.items = s->n;
+		s->whole.refused = s->refused;
+		s->whole.n_refused = s->n_refused;
+	}
 	else
 	{
 		/* nothing is on its way: it is reached */
 		source->reach(source, mark);
 		source->free_mark(source, mark);
 	}
+}
+
+/* What an error left half done is taken back: it is read again. */
+static void
+take_back(void)
+{
+	sl_shipment *s = newest;
+
+	source->undo(source);
+	if (!s || s->handed_over)
+		return;
+	s->body.n = s->whole.body;
+	s->documents -= s->n - s->whole.items;
+	s->n = s->whole.items;
+	s->refused = s->whole.refused;
+	s->n_refused = s->whole.n_refused;
 }
 
 /* Reads a batch, if there is room for one; false when there was nothing. */
@@ -321,7 +369,7 @@ read_batch(bool room, int *wait_ms)
 	sl_server_arena(&batch_arena);
 	if (undo)
 	{
-		source->undo(source);
+		take_back();
 		undo = false;
 	}
 	undo = true;
@@ -354,32 +402,40 @@ read_batch(bool room, int *wait_ms)
 static void
 read_again(void)
 {
-	Oid types[3] = {TEXTOID, TEXTOID, INT4OID};
-	Datum values[3];
+	static sl_shipment *half; /* an error came between */
+	Oid types[4] = {TEXTOID, TEXTOID, INT4OID, INT8OID};
+	Datum values[4];
 
 	if (again || sl_now_ms() - looked_at < LOOK_EVERY)
 		return;
 	looked_at = sl_now_ms();
+	if (half)
+		put_away(half);
+	half = NULL;
 	sl_begin();
 	values[0] = CStringGetTextDatum(sink->name);
 	values[1] = CStringGetTextDatum(source->name);
 	values[2] = Int32GetDatum(AGAIN_MOST);
-	if (SPI_execute_with_args("SELECT id, document FROM stacklens_internal.documents_again WHERE sink = $1 AND source = $2 ORDER BY id LIMIT $3",
-							  3, types, values, NULL, true, 0) != SPI_OK_SELECT)
+	values[3] = Int64GetDatum((int64) sink->wanted_bytes);
+	if (SPI_execute_with_args("SELECT a.id, a.document FROM (SELECT d.id, d.document, sum(octet_length(d.document)) OVER (ORDER BY d.id) - octet_length(d.document) AS before"
+							  " FROM stacklens_internal.documents_again d WHERE d.sink = $1 AND d.source = $2 ORDER BY d.id LIMIT $3) a WHERE a.before < $4 ORDER BY a.id",
+							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read documents that are to be sent again");
+	if (SPI_processed > 0)
+	{
+		half = new_shipment();
+		half->again = sl_alloc(&half->arena, SPI_processed * sizeof(int64));
+	}
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool isnull;
 
-		if (!again)
-		{
-			again = new_shipment();
-			again->again = sl_alloc(&again->arena, SPI_processed * sizeof(int64));
-		}
-		again->again[again->n_again++] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		sink->add_again(sink, again, sl_column(&again->arena, SPI_tuptable->vals[i], 2));
+		sink->add_again(sink, half, sl_column(&half->arena, SPI_tuptable->vals[i], 2));
+		half->again[half->n_again++] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	sl_commit();
+	again = half;
+	half = NULL;
 }
 
 /* The loop ----------------------------------------------------------------------- */

@@ -587,13 +587,17 @@ DECLARE
 	why text;
 BEGIN
 	IF letter.origin ? 'sink' THEN
-		IF NOT EXISTS (SELECT FROM stacklens_internal.sinks k WHERE k.name = letter.origin ->> 'sink') THEN
-			RETURN format('sink "%s" does not exist any more', letter.origin ->> 'sink');
+		IF letter.origin ->> 'source' <> 'inbox' AND NOT EXISTS (SELECT FROM stacklens_internal.sources s WHERE s.name = letter.origin ->> 'source')
+			OR NOT EXISTS (SELECT FROM stacklens_internal.sinks k WHERE k.name = letter.origin ->> 'sink'
+				AND stacklens_internal.ships(k.options, letter.origin ->> 'source')) THEN
+			RETURN format('no sink "%s" ships source "%s" any more', letter.origin ->> 'sink', letter.origin ->> 'source');
 		END IF;
 		INSERT INTO stacklens_internal.documents_again (sink, source, document)
 		VALUES (letter.origin ->> 'sink', letter.origin ->> 'source', letter.payload);
 		PERFORM stacklens_internal.wake('shipper');
 		RETURN NULL;
+	ELSIF letter.origin ? 'shipper' THEN
+		RETURN 'it was judged when it came; to have it shipped, reset the offset of the group with -shipper behind to it';
 	ELSIF letter.origin ? 'taken' THEN
 		RETURN format('%s of its records were judged when it came, and would be twice', letter.origin ->> 'taken');
 	ELSIF letter.origin ->> 'source' = 'inbox' THEN
@@ -880,6 +884,7 @@ COMMENT ON VIEW stacklens.gaps IS 'What a source could not read, or could not se
 
 -- Sinks ------------------------------------------------------------------------
 
+CREATE SEQUENCE stacklens_internal.sinks_version;	-- a sink that is dropped and made again is another one
 CREATE TABLE stacklens_internal.sinks (
 	name text PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 63),
 	kind text NOT NULL DEFAULT 'elasticsearch',
@@ -887,7 +892,7 @@ CREATE TABLE stacklens_internal.sinks (
 	index text NOT NULL,
 	options jsonb NOT NULL,
 	paused boolean NOT NULL DEFAULT false,
-	version bigint NOT NULL DEFAULT 1,
+	version bigint NOT NULL DEFAULT nextval('stacklens_internal.sinks_version'),
 	incarnation uuid NOT NULL,
 	template_seen text,			-- what the server showed when we had installed our index template
 	created_at timestamptz NOT NULL DEFAULT now()
@@ -998,8 +1003,8 @@ BEGIN
 			HINT = 'SELECT * FROM stacklens.sinks; shows it.';
 	END IF;
 	-- all that the inbox still has
-	INSERT INTO stacklens_internal.inbox_position (sink, from_snapshot, to_snapshot, last_xid, last_id, exhausted)
-	VALUES (name, '1:1:', '1:1:', '0', 0, true);
+	INSERT INTO stacklens_internal.inbox_position (sink, from_snapshot, to_snapshot, last_xid, last_id, exhausted, revision)
+	VALUES (name, '1:1:', '1:1:', '0', 0, true, nextval('stacklens_internal.sinks_version') * 1000000000);
 	PERFORM stacklens_internal.wake('maintainer');
 	RETURN name;
 END
@@ -1008,7 +1013,7 @@ CREATE FUNCTION stacklens_internal.change_sink(name text, paused boolean) RETURN
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-	UPDATE stacklens_internal.sinks k SET paused = change_sink.paused, version = version + 1 WHERE k.name = name;
+	UPDATE stacklens_internal.sinks k SET paused = change_sink.paused, version = nextval('stacklens_internal.sinks_version') WHERE k.name = name;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'sink "%" does not exist', name USING ERRCODE = 'undefined_object',
 			HINT = 'SELECT name FROM stacklens.sinks; lists them.';
@@ -1048,7 +1053,7 @@ BEGIN
 	sink.index := COALESCE(index, sink.index);
 	sink.options := COALESCE(options, sink.options);
 	PERFORM stacklens_internal.check_sink(sink);
-	UPDATE stacklens_internal.sinks k SET url = sink.url, index = sink.index, options = sink.options, version = k.version + 1
+	UPDATE stacklens_internal.sinks k SET url = sink.url, index = sink.index, options = sink.options, version = nextval('stacklens_internal.sinks_version')
 	WHERE k.name = name;
 	PERFORM stacklens_internal.wake('maintainer');
 	RETURN name;
@@ -1137,7 +1142,9 @@ BEGIN
 		EXIT WHEN remaining <= 0;
 		page := stacklens_internal.search_page(sink, jsonb_build_object('scroll', '1m', 'scroll_id', page ->> '_scroll_id')::text, false)::jsonb;
 	END LOOP;
-	PERFORM stacklens_internal.search_end(sink, jsonb_build_object('scroll_id', page ->> '_scroll_id')::text);
+	IF page ? '_scroll_id' THEN
+		PERFORM stacklens_internal.search_end(sink, jsonb_build_object('scroll_id', page ->> '_scroll_id')::text);
+	END IF;
 END
 $$;
 
@@ -1754,6 +1761,18 @@ BEGIN ATOMIC
 		(SELECT CASE WHEN p.exhausted THEN pg_snapshot_xmax(p.to_snapshot) ELSE p.last_xid END FROM stacklens_internal.inbox_position p
 			WHERE p.sink = inbox_place.sink));
 END;
+-- A message that a shipper could not read: see bgworker/shipper.c.
+CREATE FUNCTION stacklens_internal.set_message_aside(sink text, origin jsonb, reason text, sqlstate text, payload bytea, headers jsonb)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	INSERT INTO stacklens.dead_letters (origin, reason, sqlstate, payload, headers)
+	SELECT origin || jsonb_build_object('shipper', sink), reason, sqlstate, payload, headers
+	WHERE (sqlstate = '57P02' OR (origin ->> 'xid')::xid8 < stacklens_internal.inbox_place()
+			OR EXISTS (SELECT FROM stacklens_internal.positions p WHERE p.sink = '' AND p.source = origin ->> 'source' AND p.topic = origin ->> 'topic'
+				AND p.partition = (origin ->> 'partition')::int AND p.next_offset > (origin ->> 'offset')::bigint))
+		AND NOT EXISTS (SELECT FROM stacklens.dead_letters d WHERE d.origin @> (set_message_aside.origin - ARRAY['taken', 'record', 'timestamp_ms']));
+END;
+
 CREATE FUNCTION stacklens_internal.inbox_lag(sink text DEFAULT '') RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -2005,7 +2024,7 @@ BEGIN
 		version = s.version + 1
 	WHERE s.incarnation <> stacklens_internal.incarnation();
 	GET DIAGNOSTICS n = ROW_COUNT;
-	UPDATE stacklens_internal.sinks k SET incarnation = stacklens_internal.incarnation(), version = k.version + 1
+	UPDATE stacklens_internal.sinks k SET incarnation = stacklens_internal.incarnation(), version = nextval('stacklens_internal.sinks_version')
 	WHERE k.incarnation <> stacklens_internal.incarnation();
 	GET DIAGNOSTICS sinks = ROW_COUNT;
 	-- logs aren't dumped: what the inbox has came since
@@ -2138,7 +2157,7 @@ BEGIN
 	-- called by views with the rights of whoever asks
 	GRANT EXECUTE ON FUNCTION stacklens_internal.workers(), stacklens_internal.inbox_lag(text), stacklens_internal.ships(jsonb, text), stacklens_internal.incarnation(), stacklens_internal.reads_partition(jsonb, int),
 		stacklens_internal.backtests() TO stacklens_reader;
-	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.search(jsonb, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
+	GRANT EXECUTE ON FUNCTION stacklens.search(text, timestamptz, timestamptz, int), stacklens.alert_logs(uuid, int),
 		stacklens.health(), stacklens.metrics(), stacklens.match_rules(jsonb),
 		stacklens.explain_rule(text, jsonb), stacklens.test_rule(text, jsonb), stacklens.export_rules(),
 		stacklens.backtest_rule(text, timestamptz, timestamptz), stacklens.backtest_rule(jsonb, timestamptz, timestamptz) TO stacklens_reader;
@@ -2151,7 +2170,9 @@ BEGIN
 		stacklens.redrive(bigint[]), stacklens.redrive(jsonb), stacklens.discard(bigint[]), stacklens.discard(jsonb),
 		stacklens.resume_source(text), stacklens.drop_source(text), stacklens.adopt_restore(),
 		stacklens.create_elasticsearch_sink(text, text, text, jsonb), stacklens.alter_sink(text, text, text, jsonb), stacklens.pause_sink(text),
-		stacklens.resume_sink(text), stacklens.drop_sink(text), stacklens.ship_inbox_again(text), stacklens.sink_template(text, boolean) TO stacklens_admin;
+		stacklens.resume_sink(text), stacklens.drop_sink(text), stacklens.ship_inbox_again(text), stacklens.sink_template(text, boolean),
+		-- its queries can ask for more than logs
+		stacklens.search(jsonb, timestamptz, timestamptz, int) TO stacklens_admin;
 	GRANT EXECUTE ON FUNCTION stacklens.ingest(jsonb), stacklens.ingest(text), stacklens.ingest(jsonb[]), stacklens.ingest_otlp(bytea, text) TO stacklens_ingest;
 END
 $$;
@@ -2172,6 +2193,7 @@ SELECT pg_extension_config_dump('stacklens.placeholders', '');
 SELECT pg_extension_config_dump('stacklens_internal.sources', '');
 SELECT pg_extension_config_dump('stacklens_internal.positions', '');
 SELECT pg_extension_config_dump('stacklens_internal.sinks', '');
+SELECT pg_extension_config_dump('stacklens_internal.sinks_version', '');
 SELECT pg_extension_config_dump('stacklens_internal.documents_again', '');
 SELECT pg_extension_config_dump('stacklens_internal.documents_again_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.gaps', '');

@@ -395,6 +395,9 @@ judge_items(es_sink *s, request *r, sl_bulk_item *items)
 		succeeded(s, r, r->http->seconds);
 		return;
 	}
+	/* others first: it may be one index that can't be written */
+	forget(s, shipment);
+	s->shipments[s->n_shipments++] = shipment;
 	if (because->verdict == SL_RETRY)
 		failed(s);
 	else
@@ -639,15 +642,26 @@ judge_template(es_sink *s)
 
 /* The day's answer to _cat/indices: those older than the retention are to be deleted. */
 static void
+forget_old(es_sink *s)
+{
+	while (s->n_old > 0)
+		pfree(s->old[--s->n_old]);
+	if (s->old)
+		pfree(s->old);
+	s->old = NULL;
+}
+
+static void
 find_old(es_sink *s)
 {
 	const sl_node *list = read_answer(s);
 	int64 today = sl_now_ns() / ((int64) 86400 * 1000000000);
 
-	s->n_old = 0;
+	forget_old(s);
 	if (!list || list->kind != SL_LIST)
 		return;
-	s->old = sl_alloc(&s->arena, (list->n + 1) * sizeof(char *));
+	/* they outlive this answer */
+	s->old = MemoryContextAlloc(TopMemoryContext, (list->n + 1) * sizeof(char *));
 	for (size_t i = 0; i < list->n; i++)
 	{
 		const sl_node *name = list->entries[i].value->kind == SL_MAP ? sl_node_get(list->entries[i].value, "index") : NULL;
@@ -737,6 +751,7 @@ take_control(es_sink *s)
 {
 	bool ok = s->control->failure == SL_HTTP_ANSWERED && s->control->status == 200;
 	bool absent = s->control->failure == SL_HTTP_ANSWERED && s->control->status == 404;
+	bool starting = s->stage < READY;
 
 	s->control->done = false;
 	sl_server_arena(&s->arena);
@@ -788,12 +803,15 @@ take_control(es_sink *s)
 							  errdetail("Its option retention is %d days.", s->es->retention)));
 			pfree(s->old[--s->n_old]);
 			if (s->n_old == 0 || !ok)
-				s->stage = READY; /* what is left is found again */
+			{
+				forget_old(s); /* what is left is found again */
+				s->stage = READY;
+			}
 			break;
 		case READY:
 			break;
 	}
-	if (s->stage == READY && s->failures > 0)
+	if (starting && s->stage == READY && s->failures > 0)
 	{
 		s->failures = 0;
 		s->paused_until = 0;

@@ -214,7 +214,8 @@ authorization(const login *l)
 		int n = (int) strlen(plain);
 		char *encoded = palloc0(pg_b64_enc_len(n) + 1);
 
-		(void) pg_b64_encode((const void *) plain, n, encoded, pg_b64_enc_len(n));
+		if (pg_b64_encode((const void *) plain, n, encoded, pg_b64_enc_len(n)) < 0)
+			elog(ERROR, "could not encode a login");
 		return psprintf("Basic %s", encoded);
 	}
 	return NULL;

@@ -305,7 +305,7 @@ stacklens_search_dsl(PG_FUNCTION_ARGS)
 
 /* An answer to a request, as text; each of the sink's URLs is tried. */
 static text *
-ask(const char *sink, const char *method, const char *path, const char *index_path, const char *body)
+ask(const char *sink, const char *method, const char *path, const char *index_path, const char *body, bool in_any_case)
 {
 	static sl_arena arena;
 	MemoryContext context = CurrentMemoryContext;
@@ -356,7 +356,7 @@ ask(const char *sink, const char *method, const char *path, const char *index_pa
 		sl_http_pool_free(pool);
 	}
 	PG_END_TRY();
-	if (!answer)
+	if (!answer && !in_any_case)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_ERROR), errmsg("sink \"%s\" did not answer the search", sink), errdetail("%s", trouble),
 				 errhint("SELECT * FROM stacklens.stat_sinks; tells how it is.")));
@@ -370,14 +370,14 @@ stacklens_search_page(PG_FUNCTION_ARGS)
 	char *sink = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
-	PG_RETURN_TEXT_P(PG_GETARG_BOOL(2) ? ask(sink, "POST", NULL, "/%s/_search?scroll=1m&ignore_unavailable=true&allow_no_indices=true&filter_path=_scroll_id,hits.hits._source,error", body)
-									   : ask(sink, "POST", "/_search/scroll?filter_path=_scroll_id,hits.hits._source", NULL, body));
+	PG_RETURN_TEXT_P(PG_GETARG_BOOL(2) ? ask(sink, "POST", NULL, "/%s/_search?scroll=1m&ignore_unavailable=true&allow_no_indices=true&filter_path=_scroll_id,hits.hits._source,error", body, false)
+									   : ask(sink, "POST", "/_search/scroll?filter_path=_scroll_id,hits.hits._source", NULL, body, false));
 }
 
-/* search_end(sink text, body text): gives the place of a search up. */
+/* search_end(sink text, body text): gives the place of a search up, which ends by itself otherwise. */
 Datum
 stacklens_search_end(PG_FUNCTION_ARGS)
 {
-	(void) ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), "DELETE", "/_search/scroll", NULL, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	(void) ask(text_to_cstring(PG_GETARG_TEXT_PP(0)), "DELETE", "/_search/scroll", NULL, text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
 	PG_RETURN_VOID();
 }

@@ -27,6 +27,9 @@ typedef struct sl_refusal
 	struct sl_refusal *next;
 	sl_str document; /* what was sent, with its action before it */
 	int status;
+	const char *origin;	  /* a message that the shipper could not read: where it came from (then document is all of it), */
+	const char *headers;  /* its headers, or NULL, */
+	const char *sqlstate; /* and why */
 	char reason[400];
 } sl_refusal;
 
@@ -47,6 +50,13 @@ typedef struct sl_shipment
 	size_t room;
 	sl_refusal *refused;
 	size_t n_refused;
+	struct
+	{
+		size_t body;
+		size_t items;
+		sl_refusal *refused;
+		size_t n_refused;
+	} whole;	  /* the shipper's: as far as it goes with its mark */
 	int64 *again; /* ids of documents that are sent again */
 	size_t n_again;
 	void *of_sink; /* its request */

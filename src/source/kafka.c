@@ -627,6 +627,9 @@ decide_position(kafka *k, partition *p, int64 committed)
 		p->committed = -1; /* until it is committed with the tag */
 		return;
 	}
+	/* the group is that of a sink which was dropped: another one begins anew */
+	if (k->holds_back && p->stored < 0)
+		committed = -1;
 	p->committed = committed;
 	p->at.next = p->stored >= 0 ? p->stored : committed >= 0 ? committed
 															 : p->first;
@@ -888,7 +891,7 @@ take_offsets(kafka *k, const rd_kafka_topic_partition_list_t *list)
 		p->at.last = no_message;
 		p->at.watermark = PG_INT64_MIN;
 		p->committed = from->offset;
-		if (from->offset < 0 && known)
+		if ((from->offset < 0 || k->holds_back) && known)
 			known = first_offset(k, p);
 		if (from->metadata_size > 0)
 			p->tag = strndup(from->metadata, from->metadata_size);
@@ -1307,19 +1310,41 @@ consume(rd_kafka_queue_t *queue, rd_kafka_message_t **to, size_t room)
 	return n > 0 ? (size_t) n : 0;
 }
 
+/*
+ * A shipper's consumer queue has nothing but what concerns the group as a
+ * whole.  It is served also while there is no room: that keeps us in the group.
+ */
+static void
+serve_group(kafka *k)
+{
+	rd_kafka_message_t *some[16];
+	size_t n = consume(k->queue, some, lengthof(some));
+
+	for (size_t i = 0; i < n; i++)
+		if (k->n_messages < SL_BATCH_RECORDS && some[i]->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+			k->messages[k->n_messages++] = some[i];
+		else
+		{
+			if (some[i]->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+				k->no_topic = true;
+			rd_kafka_message_destroy(some[i]);
+		}
+}
+
 /* room: may messages be had, or only what the group has to say? */
 static void
 fetch(kafka *k, bool room)
 {
-	/* the consumer's queue is served in any case: that keeps us in the group */
-	if (k->n_messages > 0)
-	{
-		if (k->holds_back && k->n_messages < SL_BATCH_RECORDS)
-			k->n_messages += consume(k->queue, k->messages + k->n_messages, SL_BATCH_RECORDS - k->n_messages);
-		return; /* what an undone or a full batch left */
-	}
-	k->first = k->used = 0;
-	k->n_messages = consume(k->queue, k->messages, SL_BATCH_RECORDS);
+	bool left = k->n_messages > 0; /* by an undone or a full batch */
+
+	if (!left)
+		k->first = k->used = 0;
+	if (k->holds_back)
+		serve_group(k);
+	else if (!left)
+		k->n_messages = consume(k->queue, k->messages, SL_BATCH_RECORDS);
+	if (left)
+		return;
 	/* one partition after another, each first in turn */
 	for (int i = 0; room && k->stage == READING && i < k->n_partitions && k->n_messages < SL_BATCH_RECORDS; i++)
 	{
@@ -1328,7 +1353,7 @@ fetch(kafka *k, bool room)
 		if (p->queue)
 			k->n_messages += consume(p->queue, k->messages + k->n_messages, SL_BATCH_RECORDS - k->n_messages);
 	}
-	k->next_queue++;
+	k->next_queue = k->n_partitions ? (k->next_queue + 1) % k->n_partitions : 0;
 	note_errors(k);
 }
 

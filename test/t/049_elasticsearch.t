@@ -68,6 +68,7 @@ sub run
 	kept();
 	from_kafka();
 	runbook();
+	made_anew();
 	$server->sql("SELECT stacklens.drop_sink('$sink')");
 	$server->sql("SELECT stacklens.drop_source('$topic')");
 	$es->stop;
@@ -261,7 +262,7 @@ sub from_kafka
 {
 	my $n = $ENV{STACKLENS_DOCUMENTS} // ($sink eq 'elasticsearch' ? 100_000 : 30_000);
 	$kafka->create_topic($topic, partitions => 3);
-	$server->sql("SELECT stacklens.create_kafka_source('$topic', '" . $kafka->bootstrap . "', '$topic', group_id => 'group-$topic', options => '{\"session.timeout.ms\": 6000}')");
+	$server->sql("SELECT stacklens.create_kafka_source('$topic', '" . $kafka->bootstrap . "', '$topic', group_id => 'group-$topic', options => '{\"session.timeout.ms\": 6000, \"max.poll.interval.ms\": 6000}')");
 	$server->sql("SELECT stacklens.alter_sink('$sink', options => '{}')");
 	my $file = "$dir/messages";
 	open my $out, '>', $file or die;
@@ -277,13 +278,17 @@ sub from_kafka
 	kill 'KILL', $killed;
 	$server->wait_for('the server', 'SELECT true', seconds => 60);
 	$some->(0.3);
+	my $owner = sub { $server->sql("SELECT string_agg(DISTINCT owner, ' ') FROM stacklens.sink_positions WHERE source = '$topic'") };
+	my $before = $owner->();
 	$es->kill9;
 	$server->sql(q{SELECT stacklens.ingest('{"error_code": "PRICE_MISSING", "message": "while it is down"}'::jsonb)});
 	my $alerts = $server->sql('SELECT count(*) FROM stacklens.alerts');
 	ok($alerts > 0, 'alerting goes on while it is down');
 	wait_for_status('the alarm', 'reached');
+	poll_for('longer than Kafka waits for who does not ask', 30, sub { $server->sql("SELECT clock_timestamp() - waiting_since > '8 s' FROM stacklens.stat_sinks WHERE name = '$sink' AND source = '$topic'") eq 't' });
 	$es->start;
 	$some->(0.5);
+	is($owner->(), $before, 'the group was kept all the while');
 	$kafka->kill9;
 	$kafka->start;
 	$some->(0.7);
@@ -300,6 +305,26 @@ sub from_kafka
 	is_deeply([ map { $found{$_}{message} } @sample ], [ map { "message number $_" } @sample ], 'twenty of them are what they were');
 	ok($server->wait_for('the alarms to end', 'SELECT count(*) FROM stacklens.stat_sinks WHERE status IS NOT NULL', is => 0), 'no alarm is left');
 	like($server->sql('SELECT stacklens.metrics()'), qr/stacklens_sink_documents_total\{sink="$sink",source="$topic"\} \d+/, 'metrics count documents');
+	return;
+}
+
+# --- a sink that is dropped and made again begins anew; a message that only the shipper can't read is set aside ---
+sub made_anew
+{
+	my ($n) = split /\n/, $server->sql("SELECT sum(next_offset) - 1 FROM stacklens.positions WHERE source = '$topic'");
+	is($es->count, 0, 'an empty cluster');
+	is($server->sql(q{SELECT count(*) FROM stacklens.search('')}), 0, 'has nothing to be found');
+	$server->sql("SELECT stacklens.drop_sink('$sink')");
+	$server->sql("SELECT stacklens.create_elasticsearch_sink('$sink', '@{[ $es->url ]}', options => '{\"sources\": [\"$topic\"]}')");
+	wait_for_count($n);
+	$server->sql("SELECT stacklens.pause_sink('$sink')");
+	$kafka->produce($topic, ['{"n": "late"}']);
+	$server->wait_for('the evaluator', "SELECT sum(next_offset) FROM stacklens.positions WHERE source = '$topic'", is => $n + 2);
+	$server->sql("SELECT stacklens.alter_source('$topic', format => 'otlp_proto')");
+	$server->sql("SELECT stacklens.resume_sink('$sink')");
+	ok($server->wait_for('the dead letter', "SELECT count(*) FROM stacklens.dead_letters WHERE origin ->> 'shipper' = '$sink' AND payload = '{\"n\": \"late\"}'", is => 1, seconds => 60), 'what evaluators took, and the shipper can not read, is set aside');
+	is($server->sql("SELECT stacklens.redrive(jsonb_build_object('shipper', '$sink'))"), 0, 'it would be judged twice if it were sent again');
+	$server->sql("SELECT stacklens.discard(jsonb_build_object('shipper', '$sink'))");
 	return;
 }
 

@@ -41,7 +41,7 @@ judge(int status, sl_str type, sl_str reason)
 {
 	if ((status >= 200 && status < 300) || status == 409)
 		return SL_INDEXED;
-	if (status == 429 || status >= 500 || status < 200)
+	if (status == 429 || status >= 500 || status < 400)
 		return SL_RETRY;
 	if (status == 403 && contains(type, "cluster_block"))
 		return SL_RETRY;
