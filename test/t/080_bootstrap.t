@@ -138,7 +138,7 @@ is(psql($everything), $before, 'rules, alerts, samples and positions are the sam
 isnt(psql('SELECT id FROM stacklens_internal.incarnation'), $incarnation, 'but it is another database');
 poll_for('its workers', 30, sub { psql(q{SELECT status FROM health() WHERE part = 'workers'}) eq 'ok' });
 is(psql(q{SELECT count(*) FROM stat_workers WHERE source = 'orders'}), 0, 'whose sources are inert');
-like(psql(q{SELECT status, hint FROM health() WHERE part = 'restored copy'}), qr/^warning\|These sources come from a dump.*adopt_restore/, 'health() says why');
+like(psql(q{SELECT status, hint FROM health() WHERE part = 'restored copy'}), qr/^warning\|These sources and sinks come from a dump.*adopt_restore/, 'health() says why');
 psql(q{SELECT ingest('{"service": "cart", "error_code": "PRICE_MISSING"}')});
 poll_for('a count that goes on', 10, sub { psql(q{SELECT count FROM alerts WHERE service = 'cart' AND status = 'acknowledged'}) eq '2' });
 pass('a match after the restore counts on the same alert');
