@@ -23,7 +23,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -78,6 +77,29 @@ new_shipment(void)
 	sl_buf_init(&s->body, &s->arena, 2 * sink->wanted_bytes + 65536);
 	s->since = sl_now_ms();
 	return s;
+}
+
+void
+sl_shipment_item(sl_shipment *shipment, size_t start)
+{
+	SL_ROOM(&shipment->arena, shipment->items, shipment->n, shipment->room, 512);
+	shipment->items[shipment->n++] = (sl_item){start, shipment->body.n};
+}
+
+sl_refusal *
+sl_shipment_refuse(sl_shipment *shipment, const char *p, size_t n, const char *why, ...)
+{
+	sl_refusal *refusal = sl_alloc0(&shipment->arena, sizeof(*refusal));
+	va_list args;
+
+	refusal->document = sl_str_copy(&shipment->arena, p, n);
+	va_start(args, why);
+	sl_format_text(refusal->reason, sizeof(refusal->reason), why, args);
+	va_end(args);
+	refusal->next = shipment->refused;
+	shipment->refused = refusal;
+	shipment->n_refused++;
+	return refusal;
 }
 
 /* The one at the end of the queue that takes documents. */
@@ -222,6 +244,18 @@ delete_again(const sl_shipment *s)
 		elog(ERROR, "could not forget documents that were sent again");
 }
 
+/* Stores what was reached, and ends the transaction. */
+static void
+store_reached(void (*commit)(void))
+{
+	bool stored = source->store(source);
+
+	commit();
+	if (stored)
+		source->stored(source);
+	stored_at = sl_now_ms();
+}
+
 /* A finished shipment's dead letters, with the position after it. */
 static void
 settle_with_letters(sl_shipment *s)
@@ -242,14 +276,7 @@ settle_with_letters(sl_shipment *s)
 	sl_dead_letters_store(&letters);
 	if (s->mark)
 		source->reach(source, s->mark);
-	{
-		bool stored = source->store(source);
-
-		sl_commit();
-		if (stored)
-			source->stored(source);
-	}
-	stored_at = sl_now_ms();
+	store_reached(sl_commit);
 	pg_atomic_fetch_add_u64(&sl_my_slot->dead_letters, letters.n_dead);
 }
 
@@ -273,16 +300,10 @@ settle(void)
 	}
 	if (sl_now_ms() - stored_at >= STORE_EVERY)
 	{
-		bool stored;
-
 		sl_begin();
-		stored = source->store(source);
-		sl_commit_lazily();
-		if (stored)
-			source->stored(source);
-		stored_at = sl_now_ms();
+		store_reached(sl_commit_lazily);
 	}
-	pg_atomic_write_u64(&sl_my_slot->oldest, oldest && oldest->documents > 0 ? (uint64) (GetCurrentTimestamp() - (sl_now_ms() - oldest->since) * 1000) : 0);
+	pg_atomic_write_u64(&sl_my_slot->oldest, oldest ? (uint64) (GetCurrentTimestamp() - (sl_now_ms() - oldest->since) * 1000) : 0);
 }
 
 /* Reading ---------------------------------------------------------------------- */
@@ -303,18 +324,12 @@ add_documents(sl_shipment *s, const sl_batch *batch)
 	}
 	for (const sl_dead_letter *letter = batch->dead; letter; letter = letter->next)
 	{
-		sl_refusal *refusal = sl_alloc0(&s->arena, sizeof(*refusal));
+		sl_refusal *refusal = sl_shipment_refuse(s, letter->payload, letter->n, "%s", letter->error.message);
 
-		refusal->document = sl_str_copy(&s->arena, letter->payload, letter->n);
 		refusal->origin = sl_str_copy(&s->arena, letter->origin, strlen(letter->origin) + 1).p;
 		if (letter->headers)
 			refusal->headers = sl_str_copy(&s->arena, letter->headers, strlen(letter->headers) + 1).p;
 		refusal->sqlstate = sl_str_copy(&s->arena, letter->error.sqlstate, 6).p;
-		strlcpy(refusal->reason, letter->error.message, sizeof(refusal->reason));
-		refusal->reason[pg_mbcliplen(refusal->reason, (int) strlen(refusal->reason), sizeof(refusal->reason) - 1)] = '\0';
-		refusal->next = s->refused;
-		s->refused = refusal;
-		s->n_refused++;
 	}
 }
 
@@ -351,7 +366,6 @@ take_back(void)
 	if (!s || s->handed_over)
 		return;
 	s->body.n = s->whole.body;
-	s->documents -= s->n - s->whole.items;
 	s->n = s->whole.items;
 	s->refused = s->whole.refused;
 	s->n_refused = s->whole.n_refused;
@@ -368,10 +382,7 @@ read_batch(bool room, int *wait_ms)
 		batch.room = Min(SL_BATCH_BYTES, sink->wanted_bytes);
 	sl_server_arena(&batch_arena);
 	if (undo)
-	{
 		take_back();
-		undo = false;
-	}
 	undo = true;
 	found = source->poll(source, &batch, wait_ms);
 	drop_stale();

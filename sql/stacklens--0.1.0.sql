@@ -1162,12 +1162,13 @@ BEGIN
 		RAISE EXCEPTION 'a search needs a query, times and a number of rows' USING ERRCODE = 'invalid_parameter_value',
 			HINT = 'For example: SELECT * FROM stacklens.search(''error_code:PRICE_MISSING AND service:order-*'', since => now() - ''1 hour''::interval);';
 	END IF;
-	SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query);
 	IF sink IS NOT NULL THEN
-		RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, (SELECT d.dsl::jsonb FROM stacklens_internal.search_dsl(query) d),
-			CASE WHEN (SELECT d.exact FROM stacklens_internal.search_dsl(query) d) THEN NULL ELSE asked.condition END, asked.parameters, since, until, max_rows);
+		SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query), stacklens_internal.search_dsl(query);
+		RETURN QUERY SELECT * FROM stacklens_internal.search_sink(sink, asked.dsl::jsonb,
+			CASE WHEN NOT asked.exact THEN asked.condition END, asked.parameters, since, until, max_rows);
 		RETURN;
 	END IF;
+	SELECT * INTO STRICT asked FROM stacklens_internal.search_condition(query);
 	RETURN QUERY EXECUTE 'SELECT l.id, l.timestamp, l.observed_timestamp, l.service, l.severity_number, l.level, l.message, l.trace_id,'
 		' l.span_id, l.request_id, l.error_code, l.attributes, l.resource, l.source FROM stacklens.logs l'
 		' WHERE l.timestamp >= $2 AND l.timestamp < $3 AND ' || asked.condition || ' ORDER BY l.timestamp DESC, l.id DESC LIMIT $4'

@@ -337,22 +337,30 @@ put_query(writer *w, const sl_query *q)
 	}
 }
 
+sl_query *
+sl_query_argument(text *query, sl_arena *arena)
+{
+	sl_query *q;
+	sl_error err;
+
+	sl_server_arena(arena);
+	if (!sl_query_read((sl_str){VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query)}, arena, &q, &err))
+		sl_ereport(&err);
+	return q;
+}
+
 /* search_condition(query text) → SQL on a row l of stacklens.logs, and the array that is its $1. */
 Datum
 stacklens_search_condition(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
-	text *query = PG_GETARG_TEXT_PP(0);
 	sl_query *q;
-	sl_error err;
 	writer w = {0};
 	Datum result[2];
 	bool nulls[2] = {0};
 	TupleDesc desc;
 
-	sl_server_arena(&arena);
-	if (!sl_query_read((sl_str){VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query)}, &arena, &q, &err))
-		sl_ereport(&err);
+	q = sl_query_argument(PG_GETARG_TEXT_PP(0), &arena);
 	initStringInfo(&w.sql);
 	put_query(&w, q);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -99,6 +99,9 @@ extern sl_str sl_column(sl_arena *arena, struct HeapTupleData *tuple, int number
 extern Datum sl_bytea(const char *p, size_t n);
 extern Datum sl_uuid(sl_str id);
 
+/* A search as people type it, in an arena that is reset first; an error where it is none (search.c). */
+extern struct sl_query *sl_query_argument(text *query, sl_arena *arena);
+
 /* ns since 1970 to the server's µs since 2000, and back. */
 extern TimestampTz sl_timestamptz(int64 ns);
 

@@ -737,32 +737,38 @@ compare_fields(const void *a, const void *b)
 	return order;
 }
 
+/* Fields of so many names are told apart on the stack, in a table of this size. */
+#define NAMES_MAX 64
+#define NAME_SLOTS 256
+
 /*
- * Fields of one name become one array, wherever they stand: an array of
- * objects interleaves its members, and jsonb would keep the last one only.
+ * Fields in the order of a list, in which values of one name stand side by
+ * side: several of them, or elements, become one array.
  */
-void
-sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
+static void
+put_fields(sl_buf *out, const sl_fields *fields, bool sorted, uint32_t notes)
 {
-	const sl_field **sorted = sl_alloc(out->arena, (fields->n + 1) * sizeof(*sorted));
+	const sl_field *few[NAMES_MAX],
+		**v = fields->n <= NAMES_MAX ? few : sl_alloc(out->arena, fields->n * sizeof(*v));
 
 	for (uint32_t i = 0; i < fields->n; i++)
-		sorted[i] = &fields->v[i];
-	qsort(sorted, fields->n, sizeof(*sorted), compare_fields);
+		v[i] = &fields->v[i];
+	if (sorted)
+		qsort(v, fields->n, sizeof(*v), compare_fields);
 	sl_buf_putc(out, '{');
 	for (uint32_t i = 0; i < fields->n;)
 	{
 		uint32_t first = i,
 				 next = i + 1;
 
-		while (next < fields->n && sl_str_eq(sorted[next]->name, sorted[i]->name))
+		while (next < fields->n && sl_str_eq(v[next]->name, v[i]->name))
 			next++;
 		if (i > 0)
 			sl_buf_putc(out, ',');
-		sl_buf_json_string(out, sorted[i]->name);
+		sl_buf_json_string(out, v[i]->name);
 		sl_buf_putc(out, ':');
-		if (next == i + 1 && !sorted[i]->value.element)
-			value_json(out, &sorted[i++]->value);
+		if (next == i + 1 && !v[i]->value.element)
+			value_json(out, &v[i++]->value);
 		else
 		{
 			sl_buf_putc(out, '[');
@@ -770,7 +776,7 @@ sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
 			{
 				if (i > first)
 					sl_buf_putc(out, ',');
-				value_json(out, &sorted[i]->value);
+				value_json(out, &v[i]->value);
 			}
 			sl_buf_putc(out, ']');
 		}
@@ -784,9 +790,15 @@ sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
 	sl_buf_putc(out, '}');
 }
 
-/* Fields whose names are told apart in a table of this size. */
-#define NAMES_MAX 64
-#define NAME_SLOTS 256
+/*
+ * Fields of one name become one array, wherever they stand: an array of
+ * objects interleaves its members, and jsonb would keep the last one only.
+ */
+void
+sl_fields_json(sl_buf *out, const sl_fields *fields, uint32_t notes)
+{
+	put_fields(out, fields, true, notes);
+}
 
 /*
  * Do values of one name stand side by side, as arrays do, or alone?  Only
@@ -818,39 +830,22 @@ are_together(const sl_fields *fields)
 void
 sl_fields_json_as_they_are(sl_buf *out, const sl_fields *fields, uint32_t notes)
 {
-	if (!are_together(fields))
-	{
-		sl_fields_json(out, fields, notes);
-		return;
-	}
-	sl_buf_putc(out, '{');
-	for (uint32_t i = 0; i < fields->n;)
-	{
-		uint32_t first = i;
-		bool array = fields->v[i].value.element || (i + 1 < fields->n && sl_str_eq(fields->v[i].name, fields->v[i + 1].name));
+	put_fields(out, fields, !are_together(fields), notes);
+}
 
-		if (i > 0)
-			sl_buf_putc(out, ',');
-		sl_buf_json_string(out, fields->v[i].name);
-		sl_buf_putc(out, ':');
-		if (array)
-			sl_buf_putc(out, '[');
-		do
+/* Known texts, each with a comma behind it. */
+void
+sl_record_texts_json(sl_buf *out, const sl_record *record)
+{
+	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
+		if (record->text[i].p)
 		{
-			if (i > first)
-				sl_buf_putc(out, ',');
-			value_json(out, &fields->v[i++].value);
-		} while (array && i < fields->n && sl_str_eq(fields->v[i].name, fields->v[first].name));
-		if (array)
-			sl_buf_putc(out, ']');
-	}
-	if (notes)
-	{
-		if (fields->n > 0)
+			sl_buf_putc(out, '"');
+			sl_buf_puts(out, sl_known_name[i]);
+			sl_buf_add(out, "\":", 2);
+			sl_buf_json_string(out, record->text[i]);
 			sl_buf_putc(out, ',');
-		notes_json(out, notes);
-	}
-	sl_buf_putc(out, '}');
+		}
 }
 
 void
@@ -871,13 +866,7 @@ sl_record_json(sl_buf *out, const sl_record *record)
 	}
 	if (record->severity)
 		sl_buf_printf(out, "\"severity_number\":%d,", record->severity);
-	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
-		if (record->text[i].p)
-		{
-			sl_buf_printf(out, "\"%s\":", sl_known_name[i]);
-			sl_buf_json_string(out, record->text[i]);
-			sl_buf_putc(out, ',');
-		}
+	sl_record_texts_json(out, record);
 	sl_buf_puts(out, "\"attributes\":");
 	sl_fields_json(out, &record->attributes, record->notes);
 	if (record->resource)

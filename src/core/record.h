@@ -162,6 +162,9 @@ extern "C"
 	/* The same in the order in which they come, which is faster. */
 	extern void sl_fields_json_as_they_are(sl_buf *out, const sl_fields *fields, uint32_t notes);
 
+	/* Its known texts as members of an object, each with a comma behind it. */
+	extern void sl_record_texts_json(sl_buf *out, const sl_record *record);
+
 	/* The whole record as one JSON object, as samples and the feed show it. */
 	extern void sl_record_json(sl_buf *out, const sl_record *record);
 

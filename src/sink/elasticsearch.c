@@ -27,11 +27,9 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "mb/pg_wchar.h"
-#include "fmgr.h"
-#include "source/source.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -154,14 +152,6 @@ next_url(es_sink *s)
 }
 
 /* Documents ------------------------------------------------------------------ */
-
-void
-sl_shipment_item(sl_shipment *shipment, size_t start)
-{
-	SL_ROOM(&shipment->arena, shipment->items, shipment->n, shipment->room, 512);
-	shipment->items[shipment->n++] = (sl_item){start, shipment->body.n};
-	shipment->documents++;
-}
 
 static void
 add(sl_sink *sink, sl_shipment *shipment, const sl_document_origin *origin, const sl_record *record, const sl_place *place)
@@ -306,17 +296,11 @@ send(es_sink *s, sl_shipment *shipment)
 static void
 refuse(es_sink *s, sl_shipment *shipment, const sl_item *item, int status, sl_str type, sl_str reason)
 {
-	sl_refusal *refusal = sl_alloc0(&shipment->arena, sizeof(*refusal));
+	sl_refusal *refusal = sl_shipment_refuse(shipment, shipment->body.p + item->start, item->end - item->start,
+											 "%s refused the document (HTTP %d)%s%.*s%s%.*s", s->opensearch ? "OpenSearch" : "Elasticsearch",
+											 status, type.n ? ": " : "", SL_STR_FMT(type), reason.n ? ": " : "", SL_STR_FMT(reason));
 
-	refusal->document = sl_str_copy(&shipment->arena, shipment->body.p + item->start, item->end - item->start);
 	refusal->status = status;
-	snprintf(refusal->reason, sizeof(refusal->reason), "%s refused the document (HTTP %d)%s%.*s%s%.*s", s->opensearch ? "OpenSearch" : "Elasticsearch",
-			 status, type.n ? ": " : "", SL_STR_FMT(type), reason.n ? ": " : "", SL_STR_FMT(reason));
-	/* cut, it may end within a character */
-	refusal->reason[pg_mbcliplen(refusal->reason, (int) strlen(refusal->reason), sizeof(refusal->reason) - 1)] = '\0';
-	refusal->next = shipment->refused;
-	shipment->refused = refusal;
-	shipment->n_refused++;
 }
 
 /* Takes the items that are done out; those that are to be sent again are moved up to the ones that weren't sent yet. */
@@ -422,7 +406,7 @@ judge_failure(es_sink *s, request *r)
 
 	sl_http_describe(r->http, &s->es->server, r->url, text, sizeof(text));
 	pg_atomic_fetch_add_u64(&sl_my_slot->retries, r->n);
-	if (r->http->failure == SL_HTTP_ANSWERED && status == 413)
+	if (status == 413)
 	{
 		if (r->n == 1)
 		{
@@ -435,13 +419,13 @@ judge_failure(es_sink *s, request *r)
 			s->bulk = Max(1, r->bytes / 2);
 		return;
 	}
-	sl_bulk_error(r->http->answer ? r->http->answer : "", r->http->failure == SL_HTTP_ANSWERED ? r->http->n : 0, &s->arena, said, sizeof(said));
+	sl_bulk_error(r->http->answer, r->http->n, &s->arena, said, sizeof(said));
 	alarm_of(s, "%s%s%s", text, said[0] ? ": " : "", said);
-	if (r->http->failure == SL_HTTP_ANSWERED && status >= 300 && status != 429 && status < 500)
+	if (status >= 300 && status != 429 && status < 500)
 		stopped(s);
 	else
 		failed(s);
-	if (r->http->failure == SL_HTTP_ANSWERED && status == 429)
+	if (status == 429)
 		be_smaller(s);
 	next_url(s);
 }
@@ -456,7 +440,7 @@ take_answer(es_sink *s, request *r)
 	sl_server_arena(&s->arena);
 	s->arena.limit = 0; /* the answer is bounded */
 	pg_atomic_write_u64(&sl_my_slot->latency, (uint64) (r->http->seconds * 1e6));
-	if (r->http->failure != SL_HTTP_ANSWERED || r->http->status != 200)
+	if (r->http->status != 200)
 		judge_failure(s, r);
 	else
 	{
@@ -492,7 +476,6 @@ static const char keyword[] =
 static void
 put_template(sl_buf *out, const sl_elasticsearch *es, bool opensearch)
 {
-	static const char *const keywords[] = {"service", "level", "trace_id", "span_id", "request_id", "error_code", "source"};
 	const char *flat = opensearch ? "{\"type\":\"flat_object\"}" : "{\"type\":\"flattened\",\"ignore_above\":8191}";
 	char wildcard[SL_INDEX_MAX + 2];
 	size_t from;
@@ -516,9 +499,10 @@ put_template(sl_buf *out, const sl_elasticsearch *es, bool opensearch)
 	sl_buf_puts(out, ",\"mapping\":{\"total_fields\":{\"limit\":1000}}}},\"mappings\":{\"dynamic_templates\":[{\"strings\":{\"match_mapping_type\":\"string\",\"mapping\":");
 	sl_buf_puts(out, keyword);
 	sl_buf_puts(out, "}}],\"properties\":{\"timestamp\":{\"type\":\"date\"},\"observed_timestamp\":{\"type\":\"date\"},\"severity_number\":{\"type\":\"byte\"},\"message\":{\"type\":\"text\"}");
-	for (int i = 0; i < lengthof(keywords); i++)
-		sl_buf_printf(out, ",\"%s\":%s", keywords[i], keyword);
-	sl_buf_printf(out, ",\"attributes\":%s,\"resource\":%s}}}", flat, flat);
+	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
+		if (i != SL_MESSAGE)
+			sl_buf_printf(out, ",\"%s\":%s", sl_known_name[i], keyword);
+	sl_buf_printf(out, ",\"source\":%s,\"attributes\":%s,\"resource\":%s}}}", keyword, flat, flat);
 	hash = XXH3_64bits(out->p + from, out->n - from);
 	sl_buf_printf(out, ",\"_meta\":{\"managed_by\":\"stacklens\",\"stacklens\":\"%016llx\"}}", (unsigned long long) hash);
 }
@@ -563,7 +547,7 @@ read_answer(es_sink *s)
 	sl_documents documents = {0};
 	sl_error ignored;
 
-	if (s->control->failure != SL_HTTP_ANSWERED || !sl_read_json(s->control->answer, s->control->n, &s->arena, &documents, &ignored))
+	if (!sl_read_json(s->control->answer, s->control->n, &s->arena, &documents, &ignored))
 		return NULL;
 	return documents.v[0];
 }
@@ -640,7 +624,6 @@ judge_template(es_sink *s)
 
 /* Old indices ---------------------------------------------------------------- */
 
-/* The day's answer to _cat/indices: those older than the retention are to be deleted. */
 static void
 forget_old(es_sink *s)
 {
@@ -651,6 +634,7 @@ forget_old(es_sink *s)
 	s->old = NULL;
 }
 
+/* The answer to _cat/indices: those older than the retention are to be deleted. */
 static void
 find_old(es_sink *s)
 {
@@ -734,7 +718,7 @@ control_failed(es_sink *s, const char *what)
 		said[256];
 
 	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
-	sl_bulk_error(s->control->answer ? s->control->answer : "", s->control->failure == SL_HTTP_ANSWERED ? s->control->n : 0, &s->arena, said, sizeof(said));
+	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
 	if (text[0])
 		alarm_of(s, "%s%s%s%s%s", what, what[0] ? ": " : "", text, said[0] ? ": " : "", said);
 	else
@@ -749,8 +733,8 @@ control_failed(es_sink *s, const char *what)
 static void
 take_control(es_sink *s)
 {
-	bool ok = s->control->failure == SL_HTTP_ANSWERED && s->control->status == 200;
-	bool absent = s->control->failure == SL_HTTP_ANSWERED && s->control->status == 404;
+	bool ok = s->control->status == 200;
+	bool absent = s->control->status == 404;
 	bool starting = s->stage < READY;
 
 	s->control->done = false;
@@ -835,12 +819,6 @@ control(es_sink *s)
 		start_control(s);
 }
 
-static bool
-is_running(es_sink *s, sl_shipment *shipment)
-{
-	return request_of(s, shipment) != NULL;
-}
-
 static int
 work(sl_sink *sink)
 {
@@ -859,7 +837,7 @@ work(sl_sink *sink)
 	now = sl_now_ms();
 	if (s->stage >= READY)
 		for (int i = 0; i < s->n_shipments && running < s->width && now >= s->paused_until && (s->failures == 0 || running == 0); i++)
-			if (!is_running(s, s->shipments[i]))
+			if (!request_of(s, s->shipments[i]))
 			{
 				send(s, s->shipments[i]);
 				running++;

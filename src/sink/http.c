@@ -171,8 +171,12 @@ sl_http_new(sl_http_pool *pool)
 	sl_http *http = calloc(1, sizeof(*http));
 
 	if (http)
+	{
 		http->easy = curl_easy_init();
-	if (!http || !http->easy)
+		http->answer = calloc(1, 1);
+		http->room = 1;
+	}
+	if (!http || !http->easy || !http->answer)
 	{
 		free(http);
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not make a request of libcurl's")));
@@ -252,6 +256,7 @@ sl_http_start(sl_http *http, int url, const char *method, const char *path, cons
 	http->headers = NULL;
 	http->done = http->address_refused = false;
 	http->n = 0;
+	http->answer[0] = '\0';
 	http->status = 0;
 	http->most = most;
 	http->trouble[0] = '\0';
@@ -308,10 +313,14 @@ sl_http_start(sl_http *http, int url, const char *method, const char *path, cons
 static void
 finish(sl_http *http, CURLcode code)
 {
-	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http->status);
 	curl_easy_getinfo(http->easy, CURLINFO_TOTAL_TIME, &http->seconds);
-	if (!http->answer)
-		(void) write_cb("", 1, 0, http);
+	if (code == CURLE_OK)
+		curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http->status);
+	else
+	{
+		http->n = 0;
+		http->answer[0] = '\0';
+	}
 	strlcpy(http->trouble, code ? curl_easy_strerror(code) : "", sizeof(http->trouble));
 	switch (code)
 	{

@@ -41,8 +41,8 @@ typedef struct sl_http
 	bool running;
 	bool done; /* and what follows is there */
 	sl_http_failure failure;
-	long status;  /* where it was answered */
-	char *answer; /* ends with a NUL; the next request overwrites it */
+	long status;  /* 0 unless it was answered, wholly */
+	char *answer; /* likewise empty; ends with a NUL; the next request overwrites it */
 	size_t n;
 	size_t room;
 	size_t most; /* longer answers are a failure */

@@ -45,13 +45,11 @@ typedef struct field
 static field
 field_of(sl_arena *arena, sl_str name)
 {
-	static const char *const keywords[] = {"service", "level", "trace_id", "span_id", "request_id", "error_code", "source"};
-
-	for (int i = 0; i < lengthof(keywords); i++)
-		if (sl_str_is(name, keywords[i]))
-			return (field){KEYWORD, name};
-	if (sl_str_is(name, "message"))
-		return (field){MESSAGE, name};
+	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
+		if (sl_str_is(name, sl_known_name[i]))
+			return (field){i == SL_MESSAGE ? MESSAGE : KEYWORD, name};
+	if (sl_str_is(name, "source"))
+		return (field){KEYWORD, name};
 	if (sl_str_is(name, "severity_number"))
 		return (field){NUMBER, name};
 	if (sl_str_is(name, "timestamp") || sl_str_is(name, "observed_timestamp"))
@@ -282,17 +280,13 @@ Datum
 stacklens_search_dsl(PG_FUNCTION_ARGS)
 {
 	static sl_arena arena;
-	text *query = PG_GETARG_TEXT_PP(0);
 	sl_query *q;
-	sl_error err;
 	sl_buf out;
 	Datum result[2];
 	bool nulls[2] = {0};
 	TupleDesc desc;
 
-	sl_server_arena(&arena);
-	if (!sl_query_read((sl_str){VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query)}, &arena, &q, &err))
-		sl_ereport(&err);
+	q = sl_query_argument(PG_GETARG_TEXT_PP(0), &arena);
 	sl_buf_init(&out, &arena, 1024);
 	result[1] = BoolGetDatum(put_query(&out, &arena, q));
 	result[0] = PointerGetDatum(cstring_to_text_with_len(out.p, (int) out.n));
@@ -338,9 +332,9 @@ ask(const char *sink, const char *method, const char *path, const char *index_pa
 			sl_http_start(http, url, method, target, "application/json", body, strlen(body), false, ANSWER_MOST);
 			sl_http_wait(http);
 			sl_http_describe(http, &es->server, url, trouble, sizeof(trouble));
-			if (http->failure == SL_HTTP_ANSWERED && http->status == 200)
+			if (http->status == 200)
 				answer = cstring_to_text_with_len(http->answer, (int) http->n);
-			else if (http->failure == SL_HTTP_ANSWERED && http->status == 400)
+			else if (http->status == 400)
 			{
 				/* the query's fault */
 				sl_server_arena(&arena);
@@ -363,7 +357,7 @@ ask(const char *sink, const char *method, const char *path, const char *index_pa
 	return answer;
 }
 
-/* search_page(sink text, body text, size int, scroll text) → the first page of a search that keeps its place, or the next one. */
+/* search_page(sink text, body text, first boolean) → the first page of a search that keeps its place, or the next one. */
 Datum
 stacklens_search_page(PG_FUNCTION_ARGS)
 {

@@ -40,8 +40,6 @@ typedef struct sl_shipment
 	bool handed_over;
 	bool finished;
 	int64 since; /* by sl_now_ms: when its first document came */
-	uint64 documents;
-	uint64 bytes;
 
 	sl_arena arena; /* all that is below; reset when it is used again */
 	sl_buf body;
@@ -59,7 +57,6 @@ typedef struct sl_shipment
 	} whole;	  /* the shipper's: as far as it goes with its mark */
 	int64 *again; /* ids of documents that are sent again */
 	size_t n_again;
-	void *of_sink; /* its request */
 } sl_shipment;
 
 typedef struct sl_sink
@@ -87,9 +84,13 @@ typedef struct sl_sink
 	char alarm[SL_ERROR_MAX]; /* why it gets on badly, or not at all; "" */
 } sl_sink;
 
-/* Reads the sink's row and secrets; FATAL where they can't be used.  keep: days between a record's time and its arrival. */
+/* Reads the sink's row and secrets; FATAL where they can't be used. */
 extern sl_sink *sl_elasticsearch_open(const char *name);
 
+/* For sinks (shipper.c): what was added to the body from start on is a document. */
 extern void sl_shipment_item(sl_shipment *shipment, size_t start);
+
+/* Notes, of a copy of its bytes, that a document will never be taken; why is cut to fit. */
+extern sl_refusal *sl_shipment_refuse(sl_shipment *shipment, const char *p, size_t n, const char *why, ...) pg_attribute_printf(4, 5);
 
 #endif /* SL_SINK_H */

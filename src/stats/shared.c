@@ -234,6 +234,16 @@ text_or_null(const char *s, bool *isnull)
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
+/* A number, or a time: 0 says that there is none. */
+static Datum
+count_or_null(pg_atomic_uint64 *count, bool *isnull)
+{
+	int64 value = (int64) pg_atomic_read_u64(count);
+
+	*isnull = value == 0;
+	return Int64GetDatum(value);
+}
+
 /* workers() → a row for each slot in use; see the view stat_workers. */
 Datum
 stacklens_workers(PG_FUNCTION_ARGS)
@@ -299,17 +309,13 @@ stacklens_workers(PG_FUNCTION_ARGS)
 		values[BATCHES] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->batches));
 		values[MATCHES] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->matches));
 		values[DEAD] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->dead_letters));
-		values[LAST_BATCH] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&slot->last_batch_at));
-		nulls[LAST_BATCH] = pg_atomic_read_u64(&slot->last_batch_at) == 0;
-		values[PLACE] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->place));
-		nulls[PLACE] = pg_atomic_read_u64(&slot->place) == 0;
+		values[LAST_BATCH] = count_or_null(&slot->last_batch_at, &nulls[LAST_BATCH]);
+		values[PLACE] = count_or_null(&slot->place, &nulls[PLACE]);
 		values[SINK] = text_or_null(slot->sink, &nulls[SINK]);
 		values[RETRIES] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->retries));
 		values[IN_FLIGHT] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->in_flight));
-		values[LATENCY] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->latency));
-		nulls[LATENCY] = pg_atomic_read_u64(&slot->latency) == 0;
-		values[OLDEST] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&slot->oldest));
-		nulls[OLDEST] = pg_atomic_read_u64(&slot->oldest) == 0;
+		values[LATENCY] = count_or_null(&slot->latency, &nulls[LATENCY]);
+		values[OLDEST] = count_or_null(&slot->oldest, &nulls[OLDEST]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -6,7 +6,7 @@ fault_server.py PORT [CERTIFICATE KEY]
 POST /fault?MODE[=N]  the next N answers (for ever without N) are of this mode; GET /documents: how many ids came, and
 how many of the accepted bulks' documents; GET /requests: paths that were asked for.
 """
-import gzip, json, socket, ssl, sys, threading, time
+import gzip, json, socket, ssl, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 lock = threading.Lock()
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.close()
         if mode == "silent":
-            time.sleep(8)
+            self.connection.recv(1)  # until the client gives up
             self.close_connection = True
             return None
         if path == "/_nodes":

@@ -76,15 +76,7 @@ sl_document_json(sl_buf *out, const sl_document_origin *origin, const sl_record 
 		sl_buf_putc(out, (char) ('0' + record->severity % 10));
 		sl_buf_putc(out, ',');
 	}
-	for (int i = 0; i < SL_KNOWN_TEXTS; i++)
-		if (record->text[i].p)
-		{
-			sl_buf_putc(out, '"');
-			sl_buf_puts(out, sl_known_name[i]);
-			sl_buf_add(out, "\":", 2);
-			sl_buf_json_string(out, record->text[i]);
-			sl_buf_putc(out, ',');
-		}
+	sl_record_texts_json(out, record);
 	sl_buf_puts(out, "\"attributes\":");
 	sl_fields_json_as_they_are(out, &record->attributes, record->notes);
 	if (record->resource)
