@@ -217,6 +217,16 @@ complain(kafka *k, const char *format, ...)
 	k->trouble_vague = false;
 }
 
+/* advice: what to do about it, or NULL. */
+static void
+complain_with(kafka *k, const char *advice, const char *what, const char *said)
+{
+	if (advice)
+		complain(k, "%s (%s: %s)", advice, what, said);
+	else
+		complain(k, "%s: %s", what, said);
+}
+
 /* What to do about an error of librdkafka's own. */
 static const char *
 advice_of(int err)
@@ -258,10 +268,7 @@ error_cb(rd_kafka_t *client, int err, const char *reason, void *arg)
 	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION && k->scram && rd_kafka_version() < 0x020601ff)
 		advice = "the broker refuses the login: librdkafka before 2.6.1 can't log in by SCRAM to Kafka 4 and later, take SASL/PLAIN over TLS;"
 				 " with older brokers check sasl.username and what sasl.password refers to";
-	if (advice)
-		complain(k, "%s (%s: %s)", advice, rd_kafka_err2name(err), reason);
-	else
-		complain(k, "%s: %s", rd_kafka_err2name(err), reason);
+	complain_with(k, advice, rd_kafka_err2name(err), reason);
 	k->trouble_vague = is_vague(err);
 }
 
@@ -485,7 +492,7 @@ complain_of(kafka *k, const char *what, rd_kafka_resp_err_t err)
 
 	if (vague && k->trouble[0] && !k->trouble_vague && sl_now_ms() - k->trouble_at < TROUBLE_LASTS)
 		return;
-	complain(k, "%s: %s", what, rd_kafka_err2str(err));
+	complain_with(k, advice_of(err), what, rd_kafka_err2str(err));
 	k->trouble_vague = vague;
 }
 

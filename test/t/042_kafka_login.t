@@ -104,6 +104,7 @@ says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.m
 	'the broker refuses the login: check sasl.mechanism', 'a wrong password');
 says(source('TLS', 'secured', 'security.protocol' => 'SSL', 'ssl.ca.pem' => slurp("$dir/other.pem")), 'no TLS with the broker: check security.protocol, ssl.ca.pem', 'an authority that did not sign the broker');
 says(source('127.0.0.1:1', 'secured'), 'no broker can be reached: check brokers', 'a broker that is not there');
+says(source('127.0.0.1:1', 'secured'), 'no broker can be reached: check brokers.*could not read the topic', 'also where it was asked for');
 says(source('nowhere.invalid:9092', 'secured'), 'name leads nowhere|no broker can be reached', 'a name that leads nowhere');
 says(source($kafka->bootstrap, 'no-such-topic'), 'topic "no-such-topic" is not there', 'a topic that is not there');
 says(source('LOGIN', 'secured', 'security.protocol' => 'SASL_PLAINTEXT', 'sasl.mechanism' => 'PLAIN', 'sasl.username' => 'alice', 'sasl.password' => 'file:missing'),
