@@ -344,6 +344,7 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 		fprintf(stderr, "stacklens-rule: could not open \"%s\": %s\n", events, strerror(errno));
 		return 2;
 	}
+	setvbuf(file, NULL, _IOFBF, 256 * 1024);
 	sl_ruleset_finish(l->set, report_link, l);
 	matcher = sl_matcher_new(&l->arena, l->set);
 	rests = sl_alloc0(&l->arena, (sl_ruleset_size(l->set) + 1) * sizeof(sl_str));
@@ -384,8 +385,8 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 					*rest = rest_of_line(l, sl_ruleset_rule(l->set, found[k]));
 				if (k == 0)
 					event = sl_strf(&scratch, "{\"event\":%zu", number);
-				fwrite(event.p, 1, event.n, stdout);
-				fwrite(rest->p, 1, rest->n, stdout);
+				fwrite_unlocked(event.p, 1, event.n, stdout);
+				fwrite_unlocked(rest->p, 1, rest->n, stdout);
 			}
 		}
 	}

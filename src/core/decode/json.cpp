@@ -16,6 +16,7 @@
 #include <simdjson.h>
 
 #include <cstdlib>
+#include <endian.h>
 #include <new>
 
 using namespace simdjson;
@@ -141,6 +142,24 @@ hex4(const char *p, uint32_t &out)
 	return true;
 }
 
+/* How many of the eight bytes at q are before the first quote or backslash; the padding lets them be read. */
+inline size_t
+plain_bytes(const char *q)
+{
+	uint64_t w,
+		quote,
+		slash,
+		found;
+
+	memcpy(&w, q, 8);
+	w = le64toh(w);
+	quote = w ^ 0x2222222222222222ULL;
+	slash = w ^ 0x5C5C5C5C5C5C5C5CULL;
+	/* the lowest that is found is one for certain */
+	found = (((quote - 0x0101010101010101ULL) & ~quote) | ((slash - 0x0101010101010101ULL) & ~slash)) & 0x8080808080808080ULL;
+	return found ? (size_t) __builtin_ctzll(found) / 8 : 8;
+}
+
 /*
  * The string whose first character (after the quote) is at p.  The first
  * stage of the parser has seen its closing quote, and that it is UTF-8
@@ -150,40 +169,30 @@ bool
 take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 {
 	const char *q = p;
+	size_t plain;
 	sl_buf buf;
 
-	for (;;)
-	{
-		uint64_t w,
-			quote,
-			slash;
-
-		memcpy(&w, q, 8); /* the padding makes this safe */
-		quote = w ^ 0x2222222222222222ULL;
-		slash = w ^ 0x5C5C5C5C5C5C5C5CULL;
-		if ((((quote - 0x0101010101010101ULL) & ~quote) |
-			 ((slash - 0x0101010101010101ULL) & ~slash)) &
-			0x8080808080808080ULL)
-			break;
+	while ((plain = plain_bytes(q)) == 8)
 		q += 8;
-	}
-	while (*q != '"' && *q != '\\')
-		q++;
+	q += plain;
 	if (*q == '"')
 	{
 		out = sl_str{p, (size_t) (q - p)};
 		return true;
 	}
 
-	sl_buf_init(&buf, c.arena, (size_t) (q - p) + 32);
+	sl_buf_init(&buf, c.arena, (size_t) (q - p) + 64);
 	sl_buf_add(&buf, p, (size_t) (q - p));
-	while (*q != '"')
+	for (;;)
 	{
-		const char *from = q;
-
-		while (*q != '"' && *q != '\\')
-			q++;
-		sl_buf_add(&buf, from, (size_t) (q - from));
+		do
+		{
+			plain = plain_bytes(q);
+			sl_buf_reserve(&buf, 8);
+			memcpy(buf.p + buf.n, q, 8);
+			buf.n += plain;
+			q += plain;
+		} while (plain == 8);
 		if (*q == '"')
 			break;
 		q++;
@@ -241,6 +250,7 @@ take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 				return fail_at_offset(c, q - 1, "unknown escape in a string");
 		}
 	}
+	buf.p[buf.n] = '\0';
 	out = sl_str{buf.p, buf.n};
 	return true;
 }

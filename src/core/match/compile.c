@@ -259,6 +259,14 @@ scannable(const sl_predicate *p)
 	return ascii || !ignores_case;
 }
 
+/* A literal that is looked for in a field. */
+static void
+place_literal(sl_ruleset *set, field *f, bool cased, sl_str literal, uint32_t id)
+{
+	sl_scanner_add(set->arena, &f->text[cased].parts, literal, 0, id);
+	f->text[cased].any = true;
+}
+
 /* Where a literal shows, where the scanner finds it, or wherever there is text. */
 static void
 place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
@@ -267,13 +275,11 @@ place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
 	size_t n = sl_regex_literals(set->arena, p->text, literals);
 
 	for (size_t i = 0; i < n; i++)
-		sl_scanner_add(set->arena, &f->text[0].parts, literals[i], 0, id);
+		place_literal(set, f, false, literals[i], id);
 	f->regexes.regex = true;
-	if (n > 0)
-		f->text[0].any = true;
-	else if (!scannable(p))
+	if (n == 0 && !scannable(p))
 		sl_ids_add(set->arena, &f->present, id);
-	else
+	else if (n == 0)
 		sl_scanner_add(set->arena, &f->regexes, p->text, p->how, id);
 }
 
@@ -303,7 +309,7 @@ place_trigger(sl_ruleset *set, uint32_t id)
 		case SL_OP_CONTAINS:
 			if (p->text.n == 0)
 				break;
-			sl_scanner_add(set->arena, &text->parts, p->text, 0, id);
+			place_literal(set, f, p->cased, p->text, id);
 			return;
 		case SL_OP_CIDR:
 			add_network(set, f, id);
@@ -319,7 +325,7 @@ place_trigger(sl_ruleset *set, uint32_t id)
 			set->tests[id].exact = false;
 			if (piece.n == 0)
 				break;
-			sl_scanner_add(set->arena, &text->parts, piece, 0, id);
+			place_literal(set, f, p->cased, piece, id);
 			return;
 		case SL_OP_REGEX:
 			set->tests[id].exact = false;
@@ -339,13 +345,16 @@ sl_same_predicate(const sl_predicate *a, const sl_predicate *b)
 		   a->number == b->number && sl_str_eq(sl_field_name(a->field), sl_field_name(b->field)) && sl_str_eq(a->text, b->text);
 }
 
-/* The two pairs of a literal that other texts have least likely. */
+/* The two pairs of a literal, and the byte, that other texts have least likely. */
 static void
-choose_pairs(sl_str literal, uint16_t *pairs)
+choose_pairs(sl_str literal, test *t)
 {
 	uint64_t best[2] = {UINT64_MAX, UINT64_MAX};
+	uint16_t *pairs = t->pairs;
 
-	pairs[0] = pairs[1] = 0;
+	for (size_t i = 1; i < literal.n && i <= UINT16_MAX; i++)
+		if (sl_byte_cost(literal.p[i]) < sl_byte_cost(literal.p[t->rare]))
+			t->rare = (uint16_t) i;
 	for (size_t i = 0; i + 2 <= literal.n; i++)
 	{
 		uint64_t cost = sl_pair_cost(literal.p + i);
@@ -372,6 +381,7 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	uint32_t at,
 		cap;
 	test place;
+	sl_str literals[SL_REGEX_LITERALS];
 
 	grow_table(set->arena, &set->predicate_table, predicate_hash, set);
 	at = (uint32_t) predicate_hash_of(p) & set->predicate_table.mask;
@@ -386,7 +396,10 @@ intern_predicate(sl_ruleset *set, sl_predicate *p)
 	set->predicate_table.n++;
 	place = (test){.text = p->text, .op = (uint8_t) p->op, .cased = p->cased, .field = field_of(set, p), .other = p->op == SL_OP_FIELDREF ? intern_field(set, p->text) : 0};
 	if (p->op == SL_OP_CONTAINS || p->op == SL_OP_GLOB)
-		choose_pairs(longest_piece(p->text), place.pairs);
+		choose_pairs(longest_piece(p->text), &place);
+	/* no need to search for an expression where the one literal that it has isn't */
+	if (p->op == SL_OP_REGEX && sl_regex_literals(set->arena, p->text, literals) == 1)
+		choose_pairs(literals[0], &place);
 	set->tests[set->n_predicates - 1] = place;
 	return set->n_predicates - 1;
 }
@@ -548,8 +561,8 @@ magnitude(uint32_t n)
 static uint64_t
 frequency_of(const sl_ruleset *set, uint32_t id)
 {
-	/* what many rules ask is common, and so are the fields that many ask for */
-	return set->guesses[id] * (16 + set->owners[id]) * (64 + set->askers[set->tests[id].field]);
+	/* what many rules ask is common */
+	return set->guesses[id] * (16 + set->owners[id]);
 }
 
 /* How likely an expression is true, to put what isn't first: an "and" ends there. */
@@ -674,10 +687,7 @@ count_owners(sl_ruleset *set, uint32_t id, uint32_t *counted, uint32_t rule)
 		return;
 	counted[id] = rule + 1;
 	if (e->kind == SL_EXPR_PREDICATE)
-	{
 		set->owners[e->predicate]++;
-		set->askers[set->tests[e->predicate].field]++;
-	}
 	for (uint32_t i = 0; i < e->n; i++)
 		count_owners(set, set->children.v[e->first + i], counted, rule);
 }
@@ -692,11 +702,32 @@ by_bound(const void *a, const void *b, void *context)
 	return x < y ? -1 : x > y;
 }
 
+/* Predicates of an expression that compare texts as a whole, or their ends. */
+static void
+mark_texts(const sl_ruleset *set, uint32_t id, bool *marked)
+{
+	const expr *e = &set->exprs[id];
+
+	if (e->kind == SL_EXPR_PREDICATE)
+	{
+		uint8_t op = set->tests[e->predicate].op;
+
+		marked[e->predicate] |= op == SL_OP_EQUALS || op == SL_OP_STARTSWITH || op == SL_OP_ENDSWITH;
+	}
+	for (uint32_t i = 0; i < e->n; i++)
+		mark_texts(set, set->children.v[e->first + i], marked);
+}
+
 static void
 finish_fields(sl_ruleset *set)
 {
+	bool *asked = sl_alloc0(set->arena, set->n_predicates + 1);
+
+	/* what is asked of every record is found in a table sooner than tested, most of all where values repeat */
+	for (uint32_t i = 0; i < set->always.n; i++)
+		mark_texts(set, set->roots[set->always.v[i]], asked);
 	for (uint32_t i = 0; i < set->n_predicates; i++)
-		if (set->triggers[i].n > 0)
+		if (set->triggers[i].n > 0 || asked[i])
 			place_trigger(set, i);
 	for (uint32_t i = 0; i < set->n_fields; i++)
 	{
@@ -706,13 +737,13 @@ finish_fields(sl_ruleset *set)
 			if (f->bounds[k].n > 1)
 				qsort_r(f->bounds[k].v, f->bounds[k].n, sizeof(uint32_t), by_bound, set);
 		for (int k = 0; k < 2; k++)
-		{
-			sl_scanner_finish(set->arena, &f->text[k].parts, &f->present);
-			sl_scanner_open(set->arena, &f->text[k].parts);
-		}
+			sl_scanner_finish(set->arena, &f->text[k].parts, NULL);
 		sl_scanner_finish(set->arena, &f->regexes, &f->present);
 		sl_scanner_open(set->arena, &f->regexes);
 	}
+	for (uint32_t i = 0; set->anywhere && i < set->n_fields; i++)
+		for (int k = 0; k < 2; k++)
+			sl_grams_join(&set->fields[i].text[k].parts, &set->fields[set->anywhere - 1].text[k].parts);
 }
 
 /* The conditions of filters narrow the rules that they name: all of a rule's in one "and". */
@@ -822,7 +853,6 @@ sl_ruleset_finish(sl_ruleset *set, void (*report)(void *arg, sl_rule *rule, cons
 
 	guess_all(set);
 	set->owners = sl_alloc0(set->arena, (set->n_predicates + 1) * sizeof(uint32_t));
-	set->askers = sl_alloc0(set->arena, (set->n_fields + 1) * sizeof(uint32_t));
 	counted = sl_alloc0(set->arena, (set->n_exprs + 1) * sizeof(uint32_t));
 	for (uint32_t i = 0; i < n; i++)
 		if (set->roots[i] != NO_ROOT)

@@ -25,6 +25,15 @@ load4(const char *p)
 	return w;
 }
 
+static inline uint64_t
+load8(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, 8);
+	return w;
+}
+
 static inline uint32_t
 load2(const char *p)
 {
@@ -34,17 +43,24 @@ load2(const char *p)
 	return w;
 }
 
+/* Its low bits tell slots: as many as a table has. */
 static inline uint32_t
-gram_hash(uint32_t gram, uint32_t bits)
+gram_hash(uint32_t gram)
 {
-	return (gram * UINT32_C(0x9E3779B1)) >> (32 - bits);
+	return (uint32_t) (gram * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
-/* Of the second look, which few grams that are nobody's survive: by four times as many bits. */
 static inline uint32_t
-sure_hash(uint32_t gram, uint32_t bits)
+slot_of(const gram_table *g, uint32_t hash)
 {
-	return (gram * UINT32_C(0x85EBCA6B)) >> (30 - bits);
+	return hash & ((UINT32_C(1) << g->bits) - 1);
+}
+
+/* Of the second look, which few grams that are nobody's survive: by four times as many bits, and mostly eight bytes. */
+static inline uint32_t
+sure_hash(uint64_t bytes, uint32_t bits)
+{
+	return (uint32_t) ((bytes ^ bytes >> 29) * UINT64_C(0xC2B2AE3D27D4EB4F) >> (62 - bits));
 }
 
 static inline bool
@@ -74,13 +90,13 @@ by_slot(const void *a, const void *b)
 
 /* How many literals hold each gram: a table of counts by hash, which may lump a few. */
 static uint32_t *
-count_grams(sl_arena *arena, const scanner *s, uint32_t bits)
+count_grams(sl_arena *arena, const scanner *s, uint32_t mask)
 {
-	uint32_t *counts = sl_alloc0(arena, sizeof(uint32_t) << bits);
+	uint32_t *counts = sl_alloc0(arena, sizeof(uint32_t) * (mask + 1));
 
 	for (uint32_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k + 4 <= s->patterns[i].n; k++)
-			counts[gram_hash(load4(s->patterns[i].p + k), bits)]++;
+			counts[gram_hash(load4(s->patterns[i].p + k)) & mask]++;
 	return counts;
 }
 
@@ -111,6 +127,16 @@ letters_cost(const char *p, int n)
 	for (int i = 0; i < n; i++)
 		cost += strchr(common, p[i]) ? 8 : 0;
 	return cost;
+}
+
+uint64_t
+sl_byte_cost(char c)
+{
+	/* the most frequent last */
+	static const char frequent[] = "zqjkyvgbhf=_\"\t9876543210:/-uwx.pmldacrntiose\\ ";
+	const char *at = c ? strchr(frequent, c) : NULL;
+
+	return at ? (uint64_t) (at - frequent) + 1 : 0;
 }
 
 uint64_t
@@ -145,7 +171,7 @@ sl_grams_build(sl_arena *arena, scanner *s)
 	g->sure = sl_alloc0(arena, (UINT32_C(4) << g->bits) / 8);
 	g->pairs = g->n_short ? sl_alloc0(arena, 65536 / 8) : NULL;
 	g->anchors = sl_alloc0(arena, (s->n + 1) * sizeof(anchor));
-	counts = count_grams(arena, s, 16);
+	counts = count_grams(arena, s, UINT16_MAX);
 	for (uint32_t i = 0; i < s->n; i++)
 	{
 		sl_str text = s->patterns[i];
@@ -166,9 +192,9 @@ sl_grams_build(sl_arena *arena, scanner *s)
 			}
 			continue;
 		}
-		for (size_t k = 0; k + 4 <= text.n && k < INT16_MAX; k++)
+		for (size_t k = 0; k + (text.n < 8 ? 4 : 8) <= text.n && k < INT16_MAX; k++)
 		{
-			uint64_t cost = gram_cost(counts[gram_hash(load4(text.p + k), 16)], text.p + k);
+			uint64_t cost = gram_cost(counts[gram_hash(load4(text.p + k)) & UINT16_MAX], text.p + k);
 
 			if (cost < best)
 			{
@@ -177,13 +203,13 @@ sl_grams_build(sl_arena *arena, scanner *s)
 			}
 		}
 		a->gram = load4(text.p + a->offset);
-		a->slot = gram_hash(a->gram, g->bits);
+		a->slot = slot_of(g, gram_hash(a->gram));
 		/* the four bytes at the far end are looked at before the whole is */
 		a->far = (int16_t) (a->offset * 2u + 4 > text.n ? -(int) a->offset
 														: (int) (text.n < INT16_MAX ? text.n : INT16_MAX) - 4 - a->offset);
 		a->far_gram = load4(text.p + a->offset + a->far);
 		set_bit(g->map, a->slot);
-		set_bit(g->sure, sure_hash(a->gram, g->bits));
+		set_bit(g->sure, sure_hash(text.n < 8 ? a->gram : load8(text.p + a->offset), g->bits));
 	}
 	qsort(g->anchors, s->n, sizeof(anchor), by_slot);
 	/* where each slot's anchors begin: by a prefix of its bits */
@@ -198,13 +224,14 @@ sl_grams_build(sl_arena *arena, scanner *s)
 
 /* Literals whose gram may stand at an offset of the text. */
 static void
-try_gram(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uint32_t pattern), void *arg)
+try_gram(const scanner *s, sl_str text, size_t at, found_fn found, void *arg)
 {
 	const gram_table *g = &s->grams;
 	uint32_t gram = load4(text.p + at),
-			 slot = gram_hash(gram, g->bits);
+			 slot = slot_of(g, gram_hash(gram));
 
-	if (!bit(g->sure, sure_hash(gram, g->bits)))
+	if (!bit(g->sure, sure_hash(gram, g->bits)) &&
+		(at + 8 > text.n || !bit(g->sure, sure_hash(load8(text.p + at), g->bits))))
 		return;
 	for (uint32_t i = g->first[slot >> 4]; i < g->first[(slot >> 4) + 1]; i++)
 	{
@@ -216,13 +243,13 @@ try_gram(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uint
 			continue;
 		literal = s->patterns[a->pattern];
 		if (at - a->offset + literal.n <= text.n && memcmp(text.p + at - a->offset, literal.p, literal.n) == 0)
-			found(arg, a->pattern);
+			found(arg, s, a->pattern);
 	}
 }
 
 /* Literals of two and three bytes, by their pair, and those of one. */
 static void
-try_short(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uint32_t pattern), void *arg)
+try_short(const scanner *s, sl_str text, size_t at, found_fn found, void *arg)
 {
 	const gram_table *g = &s->grams;
 	const anchor *anchors = g->anchors + g->n_long;
@@ -230,6 +257,8 @@ try_short(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uin
 			 lo = 0,
 			 hi = g->n_short;
 
+	if (!g->pairs || (pair != UINT32_MAX && !bit(g->pairs, pair)))
+		return;
 	while (lo < hi)
 	{
 		uint32_t mid = (lo + hi) / 2;
@@ -244,29 +273,66 @@ try_short(const scanner *s, sl_str text, size_t at, void (*found)(void *arg, uin
 		sl_str literal = s->patterns[anchors[lo].pattern];
 
 		if (literal.n == 2 || (at + 3 <= text.n && literal.p[2] == text.p[at + 2]))
-			found(arg, anchors[lo].pattern);
+			found(arg, s, anchors[lo].pattern);
 	}
 	for (uint32_t i = g->n_short; i-- > 0 && anchors[i].slot == UINT32_MAX;)
 		if (s->patterns[anchors[i].pattern].p[0] == text.p[at])
-			found(arg, anchors[i].pattern);
+			found(arg, s, anchors[i].pattern);
 }
 
 void
-sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg)
+sl_grams_join(scanner *a, const scanner *b)
 {
-	const gram_table *g = &s->grams;
-	const uint64_t *map = g->map,
-				   *pairs = g->pairs;
-	const uint32_t bits = g->bits;
+	/* a's pairs announce those of both, so that one look is enough */
+	for (size_t i = 0; a->grams.pairs && b->grams.pairs && i < 65536 / 64; i++)
+		a->grams.pairs[i] |= b->grams.pairs[i];
+}
+
+/* Where there is but one scanner, b is a. */
+static inline __attribute__((always_inline)) void
+scan(const scanner *a, const scanner *b, bool has_short, sl_str text, found_fn found, void *arg)
+{
+	/* nothing that is called changes these, which the compiler can't know */
+	const uint64_t *map_a = a->grams.map,
+				   *map_b = b->grams.map,
+				   *pairs = a->grams.pairs ? a->grams.pairs : b->grams.pairs;
+	const uint32_t mask_a = (UINT32_C(1) << a->grams.bits) - 1,
+				   mask_b = (UINT32_C(1) << b->grams.bits) - 1;
 	size_t i = 0;
 
 	for (; i + 4 <= text.n; i++)
 	{
-		if (bit(map, gram_hash(load4(text.p + i), bits)))
-			try_gram(s, text, i, found, arg);
-		if (pairs && bit(pairs, load2(text.p + i)))
-			try_short(s, text, i, found, arg);
+		uint32_t gram = load4(text.p + i),
+				 hash = gram_hash(gram);
+
+		if (bit(map_a, hash & mask_a))
+			try_gram(a, text, i, found, arg);
+		if (a != b && bit(map_b, hash & mask_b))
+			try_gram(b, text, i, found, arg);
+		if (has_short && bit(pairs, load2(text.p + i)))
+		{
+			try_short(a, text, i, found, arg);
+			if (a != b)
+				try_short(b, text, i, found, arg);
+		}
 	}
-	for (; pairs && i < text.n; i++)
-		try_short(s, text, i, found, arg);
+	for (; has_short && i < text.n; i++)
+	{
+		try_short(a, text, i, found, arg);
+		if (a != b)
+			try_short(b, text, i, found, arg);
+	}
+}
+
+void
+sl_grams_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg)
+{
+	if (!a)
+		a = b;
+	if (!b)
+		b = a;
+	if (!a->grams.pairs && !b->grams.pairs)
+		a == b ? scan(a, a, false, text, found, arg) : scan(a, b, false, text, found, arg);
+	else
+		a == b ? scan(a, a, true, text, found, arg) : scan(a, b, true, text, found, arg);
 }

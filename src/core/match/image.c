@@ -12,7 +12,7 @@
 #define MAGIC UINT64_C(0x31474d494c534c53)
 
 /* Raised when structures or their meaning change. */
-#define FORMAT 2
+#define FORMAT 3
 
 typedef struct header
 {
@@ -250,7 +250,6 @@ put_set(writer *w, const sl_ruleset *set)
 	put_block(w, AT(at, sl_ruleset, made), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, guesses), NULL, 0);
 	put_block(w, AT(at, sl_ruleset, owners), NULL, 0);
-	put_block(w, AT(at, sl_ruleset, askers), NULL, 0);
 }
 
 sl_str
@@ -300,12 +299,7 @@ sl_ruleset_load(sl_str image, sl_arena *arena)
 	set = (sl_ruleset *) (void *) (base + sizeof(h));
 	set->arena = arena;
 	for (uint32_t i = 0; i < set->n_fields; i++)
-	{
-		field *f = &set->fields[i];
-
-		if (!sl_scanner_open(arena, &f->text[0].parts) || !sl_scanner_open(arena, &f->text[1].parts) ||
-			!sl_scanner_open(arena, &f->regexes))
+		if (!sl_scanner_open(arena, &set->fields[i].regexes))
 			return NULL;
-	}
 	return set;
 }

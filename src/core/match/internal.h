@@ -74,7 +74,7 @@ typedef struct gram_table
 	uint32_t n_long; /* literals of four bytes and more; they come first in anchors */
 	uint32_t n_short;
 	uint64_t *map;	 /* a bit for each slot that is somebody's */
-	uint64_t *sure;	 /* the same by another hash, with more bits */
+	uint64_t *sure;	 /* by another hash, with more bits; of eight bytes where the literal has them */
 	uint64_t *pairs; /* likewise for two bytes, where there are short ones */
 	anchor *anchors; /* by slot */
 	uint32_t *first; /* of each 16 slots: where their anchors begin */
@@ -141,7 +141,8 @@ typedef struct test
 	sl_str text;
 	uint32_t field;
 	uint32_t other;	   /* the field that SL_OP_FIELDREF names */
-	uint16_t pairs[2]; /* that a text has in which it is found, see pairs_of */
+	uint16_t pairs[2]; /* that a text has in which it is found, see choose_pairs */
+	uint16_t rare;	   /* where the byte of what is looked for stands that other texts have least likely */
 	uint8_t op;
 	bool cased;
 	bool exact; /* the field's tables find it whenever it is true */
@@ -232,14 +233,43 @@ struct sl_ruleset
 	uint32_t n_made;
 	uint64_t *guesses; /* by predicate: how often it may be true */
 	uint32_t *owners;  /* by predicate: how many rules use it */
-	uint32_t *askers;  /* by field: how often rules ask for it */
 };
 
-/* A value that the record has of a field. */
+/* What was found of a value when it was looked at; see recall.c. */
+#define RECALL_TEXT 160
+#define RECALL_MARKS 40
+
+typedef struct recalled
+{
+	uint64_t hash;
+	const field *field;
+	uint32_t used; /* the epoch in which it was last; 0: it holds nothing */
+	uint16_t n;	   /* of the text */
+	uint16_t n_folded;
+	uint16_t n_marks;
+	bool keywords;
+	bool known;		/* it is what was asked for */
+	bool is_folded; /* there is a folded text */
+	bool has_pairs;
+	char text[RECALL_TEXT];
+	uint32_t marks[RECALL_MARKS]; /* predicates, in twos: + 1 where they are true, else they may be */
+	char folded[RECALL_TEXT];
+	uint64_t pairs[PAIR_BITS / 64]; /* of the folded text */
+} __attribute__((aligned(64))) recalled;
+
+typedef struct sl_recall sl_recall;
+
+/* A value that the record has. */
 typedef struct entry
 {
-	uint32_t next; /* + 1 */
+	uint32_t next;			/* of its field; + 1 */
+	uint32_t next_anywhere; /* where keywords are looked for; likewise */
+	const field *field;		/* NULL: only keywords ask for it */
+	bool keywords;
 	const sl_value *value;
+	uint64_t hash;		/* see sl_recall_ask */
+	recalled *recalled; /* NULL: it isn't remembered */
+	int8_t *repeats;	/* of its place in records: does it pay to remember it?  NULL: it needn't be */
 	sl_str text;		/* made when first needed: p == NULL until then */
 	sl_str folded;		/* likewise */
 	uint64_t *pairs[2]; /* of the folded text, of it as it is: likewise */
@@ -253,8 +283,9 @@ typedef struct entry
 
 typedef struct guess
 {
-	char name[47];
+	char name[46];
 	uint8_t n; /* its length; 0: none */
+	int8_t repeats;
 	const field *field;
 } guess;
 
@@ -263,10 +294,13 @@ struct sl_matcher
 	const sl_ruleset *set;
 	sl_arena *scratch; /* of the current call */
 	uint32_t epoch;
-	uint32_t *tested;				/* by predicate: 2 * the epoch in which that was, + 1 if it was true */
-	uint32_t *field_at;				/* by field: the epoch in which it had values */
-	uint32_t *first;				/* by field: their first entry + 1 */
-	guess guesses[GUESSES];			/* by an attribute's place in its record */
+	uint32_t *tested;		/* by predicate: 2 * the epoch in which that was, + 1 if it was true */
+	uint32_t *field_at;		/* by field: the epoch in which it had values */
+	uint32_t *first;		/* by field: their first entry + 1 */
+	guess guesses[GUESSES]; /* by an attribute's place in its record */
+	int8_t repeats[SL_KNOWN_TEXTS];
+	sl_recall *recall;				/* NULL: none yet, or no memory for it */
+	recalled *noting;				/* the value looked at is to be remembered here */
 	sl_value known[SL_KNOWN_TEXTS]; /* what stands apart in a record, as values */
 	sl_value severity;
 	entry *entries;
@@ -302,14 +336,26 @@ extern sl_str sl_event_field_name(sl_arena *arena, sl_str name);
 /* Is a folded text part of what nearly every text holds? */
 extern bool sl_is_commonplace(sl_str text);
 
-/* How often a pair of bytes is likely met, to compare with others. */
+/* How often a pair of bytes, or one, is likely met, to compare with others. */
 extern uint64_t sl_pair_cost(const char *p);
+extern uint64_t sl_byte_cost(char c);
 
-/* grams.c: literals; a literal may be told more than once. */
+/* A pattern of a scanner's was found, by its number. */
+typedef void (*found_fn)(void *arg, const scanner *s, uint32_t pattern);
+
+/* grams.c: literals, those of one or of two that were joined (or NULL) in one scan; one may be told more than once. */
 extern void sl_grams_build(sl_arena *arena, scanner *s);
-extern void sl_grams_scan(const scanner *s, sl_str text, void (*found)(void *arg, uint32_t pattern), void *arg);
+extern void sl_grams_join(scanner *a, const scanner *b); /* b will be scanned for together with a */
+extern void sl_grams_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg);
 
-/* scan.c: what is found is told by the pattern's number. */
+/* recall.c */
+extern sl_recall *sl_recall_new(void); /* for free(); NULL: no memory */
+extern uint64_t sl_recall_ask(const sl_recall *recall, const field *f, bool keywords, sl_str text);
+extern recalled *sl_recall_find(sl_recall *recall, uint64_t hash, const field *f, bool keywords, sl_str text, uint32_t epoch);
+extern void sl_recall_mark(recalled *r, uint32_t predicate, bool exact);
+extern void sl_recall_keep(recalled *r, sl_str text, sl_str folded, uint32_t epoch);
+
+/* scan.c: literals or regular expressions, and the scan for the latter. */
 extern void sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t flags, uint32_t owner);
 
 /* Compiles; the owners of what can't be scanned for are added to rest. */
@@ -318,8 +364,7 @@ extern void sl_scanner_finish(sl_arena *arena, scanner *s, ids *rest);
 /* Makes the serialized form usable; false where this machine can't. */
 extern bool sl_scanner_open(sl_arena *arena, scanner *s);
 extern bool sl_scanner_scratch(const scanner *s, struct hs_scratch **scratch);
-extern void sl_scan(const scanner *s, struct hs_scratch *scratch, sl_str text,
-					void (*found)(void *arg, uint32_t pattern), void *arg);
+extern void sl_scan(const scanner *s, struct hs_scratch *scratch, sl_str text, found_fn found, void *arg);
 extern void sl_scratch_free(struct hs_scratch *scratch);
 
 static inline uint64_t

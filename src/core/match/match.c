@@ -17,6 +17,9 @@
 /* One in so many records is timed. */
 #define SAMPLE 64
 
+/* From this record on, values are remembered. */
+#define RECALL_FROM 100
+
 static void
 free_matcher(void *what)
 {
@@ -29,6 +32,8 @@ free_matcher(void *what)
 	m->regexes = NULL;
 	sl_regex_scratch_free(m->search);
 	m->search = NULL;
+	free(m->recall);
+	m->recall = NULL;
 }
 
 sl_matcher *
@@ -49,13 +54,8 @@ sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 	m->costs = sl_alloc0(arena, (set->n_rules + 1) * sizeof(*m->costs));
 	sl_arena_on_reset(arena, free_matcher, m);
 	for (uint32_t i = 0; i < set->n_fields; i++)
-	{
-		const field *f = &set->fields[i];
-
-		if (!sl_scanner_scratch(&f->text[0].parts, &m->hs) || !sl_scanner_scratch(&f->text[1].parts, &m->hs) ||
-			!sl_scanner_scratch(&f->regexes, &m->hs))
+		if (!sl_scanner_scratch(&set->fields[i].regexes, &m->hs))
 			arena->out_of_memory(arena, 0);
-	}
 	for (uint32_t i = 0; i < set->n_predicates && !m->regexes; i++)
 		if (set->predicates[i]->op == SL_OP_REGEX)
 			m->regexes = sl_alloc0(arena, (set->n_predicates + 1) * sizeof(void *));
@@ -92,7 +92,7 @@ add_candidate(sl_matcher *m, uint32_t rule)
 }
 
 static void
-trigger(sl_matcher *m, uint32_t id)
+add_candidates(sl_matcher *m, uint32_t id)
 {
 	const ids *rules = &m->set->triggers[id];
 
@@ -100,13 +100,32 @@ trigger(sl_matcher *m, uint32_t id)
 		add_candidate(m, rules->v[i]);
 }
 
+/* A predicate may be true of the value that is looked at. */
+static void
+trigger(sl_matcher *m, uint32_t id)
+{
+	if (m->noting)
+		sl_recall_mark(m->noting, id, false);
+	add_candidates(m, id);
+}
+
+static void
+trigger_all(sl_matcher *m, const ids *predicates)
+{
+	for (uint32_t i = 0; i < predicates->n; i++)
+		trigger(m, predicates->v[i]);
+}
+
+/* It is true. */
 static void
 set_predicate(sl_matcher *m, uint32_t id)
 {
+	if (m->noting)
+		sl_recall_mark(m->noting, id, true);
 	if (m->tested[id] == 2 * m->epoch + 1)
 		return;
 	m->tested[id] = 2 * m->epoch + 1;
-	trigger(m, id);
+	add_candidates(m, id);
 }
 
 static sl_str
@@ -129,22 +148,37 @@ folded_of(sl_matcher *m, entry *e)
 	return e->folded;
 }
 
-/* Notes a value of a field; the entry is good until the next is noted. */
-static entry *
-add_entry(sl_matcher *m, uint32_t field, const sl_value *value)
+/* Puts the entry noted last before the others of a field; the one after it, + 1. */
+static uint32_t
+chain(sl_matcher *m, uint32_t field)
+{
+	uint32_t next = m->field_at[field] == m->epoch ? m->first[field] : 0;
+
+	m->field_at[field] = m->epoch;
+	m->first[field] = m->n_entries;
+	return next;
+}
+
+/*
+ * Notes a value.  f: the field that rules ask for, or NULL where only
+ * keywords matter.  What a record says is searched for those, not its times
+ * and numbers.
+ */
+static void
+note(sl_matcher *m, const field *f, const sl_value *value, bool keywords, int8_t *repeats)
 {
 	entry *e;
 
+	keywords = keywords && m->set->anywhere && value->type != SL_NULL;
+	if (!f && !keywords)
+		return;
 	SL_ROOM(m->scratch, m->entries, m->n_entries, m->cap_entries, 64);
-	if (m->field_at[field] != m->epoch)
-	{
-		m->field_at[field] = m->epoch;
-		m->first[field] = 0;
-	}
-	e = &m->entries[m->n_entries];
-	*e = (entry){.next = m->first[field], .value = value};
-	m->first[field] = ++m->n_entries;
-	return e;
+	e = &m->entries[m->n_entries++];
+	*e = (entry){.field = f, .keywords = keywords, .value = value, .repeats = repeats};
+	if (f)
+		e->next = chain(m, (uint32_t) (f - m->set->fields));
+	if (keywords)
+		e->next_anywhere = chain(m, m->set->anywhere - 1);
 }
 
 static void
@@ -191,32 +225,17 @@ find_affixes(sl_matcher *m, const affix_table *table, sl_str text, bool end)
 	}
 }
 
-typedef struct scan_context
-{
-	sl_matcher *m;
-	const scanner *s;
-} scan_context;
-
 static void
-found_part(void *arg, uint32_t pattern)
+found(void *arg, const scanner *s, uint32_t pattern)
 {
-	const scan_context *c = arg;
-	const ids *owners = &c->s->owners[pattern];
+	sl_matcher *m = arg;
+	const ids *owners = &s->owners[pattern];
 
 	for (uint32_t i = 0; i < owners->n; i++)
-		if (c->m->set->tests[owners->v[i]].exact)
-			set_predicate(c->m, owners->v[i]);
+		if (m->set->tests[owners->v[i]].exact)
+			set_predicate(m, owners->v[i]);
 		else
-			trigger(c->m, owners->v[i]);
-}
-
-static void
-scan(sl_matcher *m, const scanner *s, sl_str text)
-{
-	scan_context c = {m, s};
-
-	if (s->n)
-		sl_scan(s, m->hs, text, found_part, &c);
+			trigger(m, owners->v[i]);
 }
 
 static void
@@ -225,8 +244,6 @@ try_text(sl_matcher *m, const text_index *index, sl_str text)
 	find_value(m, &index->equals, text);
 	find_affixes(m, &index->begins, text, false);
 	find_affixes(m, &index->ends, text, true);
-	if (text.n)
-		scan(m, &index->parts, text);
 }
 
 /* Marks the bounds that x satisfies: one side of a sorted list. */
@@ -291,8 +308,7 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 {
 	double number;
 
-	for (uint32_t i = 0; i < f->present.n; i++)
-		trigger(m, f->present.v[i]);
+	trigger_all(m, &f->present);
 	if (e->value->type == SL_NULL)
 		return;
 	if (f->text[0].any)
@@ -300,7 +316,7 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 	if (f->text[1].any)
 		try_text(m, &f->text[1], text_of(m, e));
 	if (f->regexes.n)
-		scan(m, &f->regexes, text_of(m, e));
+		sl_scan(&f->regexes, m->hs, text_of(m, e), found, m);
 	if (f->networks.n)
 		try_networks(m, f, text_of(m, e));
 	if ((f->bounds[0].n || f->bounds[1].n || f->bounds[2].n || f->bounds[3].n) &&
@@ -308,64 +324,90 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 		try_bounds(m, f, number);
 }
 
-/*
- * f: the field that rules ask for, or NULL where only keywords matter.  What
- * a record says is searched for those, not its times and numbers.
- */
+/* Literals that rules look for in a field, and in all of them; either may be NULL. */
 static void
-try_value(sl_matcher *m, const field *f, const sl_value *value, bool keywords)
+try_parts(sl_matcher *m, const field *f, const field *anywhere, entry *e, bool cased)
 {
-	uint32_t made = 0;
+	const scanner *a = f && f->text[cased].parts.n ? &f->text[cased].parts : NULL,
+				  *b = anywhere && anywhere->text[cased].parts.n ? &anywhere->text[cased].parts : NULL;
 
-	if (f)
-	{
-		try_entry(m, f, add_entry(m, (uint32_t) (f - m->set->fields), value));
-		made = m->n_entries;
-	}
-	if (keywords && m->set->anywhere && value->type != SL_NULL)
-	{
-		entry *e = add_entry(m, m->set->anywhere - 1, value);
-
-		/* what was made of the text needn't be made again */
-		if (made)
-		{
-			e->text = m->entries[made - 1].text;
-			e->folded = m->entries[made - 1].folded;
-		}
-	}
+	if (a || b)
+		sl_grams_scan(a, b, cased ? text_of(m, e) : folded_of(m, e), found, m);
 }
 
-/*
- * Keywords: all texts in one, with a byte between them that is in none, so
- * that it takes one scan.  Expressions have anchors, so they see each text.
- */
+/* Looks for what triggers rules in a value; anywhere: what keywords ask. */
 static void
-try_keywords(sl_matcher *m)
+look_up(sl_matcher *m, const field *anywhere, entry *e)
 {
-	const field *f = &m->set->fields[m->set->anywhere - 1];
-
-	if (m->field_at[m->set->anywhere - 1] != m->epoch)
+	if (e->field)
+		try_entry(m, e->field, e);
+	if (e->value->type == SL_NULL)
 		return;
-	for (uint32_t i = 0; i < f->present.n; i++)
-		trigger(m, f->present.v[i]);
-	for (int k = 0; k < 2; k++)
+	try_parts(m, e->field, anywhere, e, false);
+	try_parts(m, e->field, anywhere, e, true);
+	if (anywhere && anywhere->regexes.n)
+		sl_scan(&anywhere->regexes, m->hs, text_of(m, e), found, m);
+}
+
+/* How far a place in records is ahead of not repeating itself; below FORGET, it is only tried now and then. */
+#define MOST_REPEATS 100
+#define FORGET (-20)
+#define NOW_AND_THEN 64
+
+/* What was found of the value the last time. */
+static void
+replay(sl_matcher *m, entry *e, recalled *r)
+{
+	/* one time that it is there makes up for three that it isn't */
+	*e->repeats = (int8_t) (*e->repeats < MOST_REPEATS ? *e->repeats + 3 : MOST_REPEATS);
+	for (int i = 0; i < r->n_marks; i++)
+		if (r->marks[i] & 1)
+			set_predicate(m, r->marks[i] / 2);
+		else
+			trigger(m, r->marks[i] / 2);
+	if (r->is_folded)
+		e->folded = (sl_str){r->folded, r->n_folded};
+	e->recalled = r;
+}
+
+/* Asks for the memory of a value that may repeat; by the time it is looked at, it will be near. */
+static void
+ask_memory(sl_matcher *m, entry *e)
+{
+	e->hash = 0;
+	if (m->recall && e->repeats && e->value->type == SL_STRING && (*e->repeats >= FORGET || m->epoch % NOW_AND_THEN == 0))
+		e->hash = sl_recall_ask(m->recall, e->field, e->keywords, e->value->u.s);
+}
+
+static void
+try_entries(sl_matcher *m)
+{
+	const field *all = m->set->anywhere ? &m->set->fields[m->set->anywhere - 1] : NULL;
+
+	for (uint32_t i = 0; i < m->n_entries; i++)
+		ask_memory(m, &m->entries[i]);
+	for (uint32_t i = 0; i < m->n_entries; i++)
 	{
-		sl_buf all;
+		entry *e = &m->entries[i];
+		recalled *r = e->hash ? sl_recall_find(m->recall, e->hash, e->field, e->keywords, e->value->u.s, m->epoch) : NULL;
 
-		if (!f->text[k].any)
-			continue;
-		sl_buf_init(&all, m->scratch, 2048);
-		for (uint32_t i = m->first[m->set->anywhere - 1]; i; i = m->entries[i - 1].next)
+		if (r && r->known)
 		{
-			sl_str text = k == 0 ? folded_of(m, &m->entries[i - 1]) : text_of(m, &m->entries[i - 1]);
-
-			sl_buf_add(&all, text.p, text.n);
-			sl_buf_putc(&all, '\0');
+			replay(m, e, r);
+			continue;
 		}
-		scan(m, &f->text[k].parts, (sl_str){all.p, all.n});
+		m->noting = r;
+		look_up(m, e->keywords ? all : NULL, e);
+		m->noting = NULL;
+		if (r)
+		{
+			*e->repeats = (int8_t) (*e->repeats > FORGET ? *e->repeats - 1 : FORGET - 1);
+			sl_recall_keep(r, e->value->u.s, e->folded, m->epoch);
+			e->recalled = r->used ? r : NULL;
+		}
 	}
-	for (uint32_t i = m->first[m->set->anywhere - 1]; f->regexes.n && i; i = m->entries[i - 1].next)
-		scan(m, &f->regexes, text_of(m, &m->entries[i - 1]));
+	if (all && m->field_at[m->set->anywhere - 1] == m->epoch)
+		trigger_all(m, &all->present);
 }
 
 /* A time, as records show it; which is its field + 1, or 0. */
@@ -380,7 +422,7 @@ try_time(sl_matcher *m, uint32_t which, int64_t ns)
 		sl_format_timestamp(when, ns);
 		value->type = SL_STRING;
 		value->u.s = (sl_str){when, strlen(when)};
-		try_value(m, &m->set->fields[which - 1], value, false);
+		note(m, &m->set->fields[which - 1], value, false, NULL);
 	}
 }
 
@@ -481,12 +523,12 @@ try_fields(sl_matcher *m, const sl_fields *fields, bool resource)
 			if (g && from->name.n <= sizeof(g->name))
 			{
 				g->n = (uint8_t) from->name.n;
+				g->repeats = 0;
 				memcpy(g->name, from->name.p, from->name.n);
 				g->field = f;
 			}
 		}
-		if (f || m->set->anywhere)
-			try_value(m, f, &from->value, true);
+		note(m, f, &from->value, true, g ? &g->repeats : NULL);
 	}
 }
 
@@ -593,15 +635,24 @@ reference_true(sl_matcher *m, uint32_t id, entry *e)
 	return false;
 }
 
-/* May a literal with these pairs stand in the text? */
+/* May a literal with these pairs stand in the text, which is folded, or cased? */
 static bool
-may_hold(sl_matcher *m, entry *e, const test *t, sl_str text)
+may_hold(sl_matcher *m, entry *e, const test *t, bool cased, sl_str text)
 {
-	uint64_t *map = e->pairs[t->cased];
+	uint64_t *map = e->pairs[cased];
 
+	if (!map && !cased && e->recalled && e->recalled->has_pairs)
+		map = e->pairs[0] = e->recalled->pairs;
 	if (!map)
 	{
-		map = e->pairs[t->cased] = sl_alloc0(m->scratch, PAIR_BITS / 8);
+		if (!cased && e->recalled)
+		{
+			e->recalled->has_pairs = true;
+			map = memset(e->recalled->pairs, 0, PAIR_BITS / 8);
+		}
+		else
+			map = sl_alloc0(m->scratch, PAIR_BITS / 8);
+		e->pairs[cased] = map;
 		map[0] = 1;
 		for (size_t i = 0; i + 2 <= text.n; i++)
 		{
@@ -611,6 +662,32 @@ may_hold(sl_matcher *m, entry *e, const test *t, sl_str text)
 		}
 	}
 	return (map[t->pairs[0] / 64] >> t->pairs[0] % 64 & map[t->pairs[1] / 64] >> t->pairs[1] % 64 & 1) != 0;
+}
+
+/*
+ * Is a literal in a text?  By its rarest byte; where that is there over and
+ * over, by an algorithm that doesn't mind.
+ */
+static bool
+holds(sl_str text, sl_str literal, size_t rare)
+{
+	const char *from = text.p + rare;
+	size_t left = text.n - literal.n + 1; /* places where it may be */
+
+	if (literal.n == 0 || text.n < literal.n)
+		return literal.n == 0;
+	for (int tries = 0; tries < 16; tries++)
+	{
+		const char *at = memchr(from, literal.p[rare], left);
+
+		if (!at)
+			return false;
+		if (memcmp(at - rare, literal.p, literal.n) == 0)
+			return true;
+		left -= (size_t) (at + 1 - from);
+		from = at + 1;
+	}
+	return memmem(from - rare, left + literal.n - 1, literal.p, literal.n) != NULL;
 }
 
 /* Is a predicate true of one value? */
@@ -627,9 +704,9 @@ entry_true(sl_matcher *m, uint32_t id, const test *t, entry *e)
 	{
 		sl_str text = t->cased ? text_of(m, e) : folded_of(m, e);
 
-		if ((t->op == SL_OP_CONTAINS || t->op == SL_OP_GLOB) && !may_hold(m, e, t, text))
+		if ((t->op == SL_OP_CONTAINS || t->op == SL_OP_GLOB) && !may_hold(m, e, t, t->cased, text))
 			return false;
-		return sl_text_relates((sl_op) t->op, text, t->text);
+		return t->op == SL_OP_CONTAINS ? holds(text, t->text, t->rare) : sl_text_relates((sl_op) t->op, text, t->text);
 	}
 	p = m->set->predicates[id];
 	switch (p->op)
@@ -642,7 +719,7 @@ entry_true(sl_matcher *m, uint32_t id, const test *t, entry *e)
 		case SL_OP_NOT_NULL:
 			return true;
 		case SL_OP_REGEX:
-			return regex_true(m, id, text_of(m, e));
+			return may_hold(m, e, t, false, folded_of(m, e)) && regex_true(m, id, text_of(m, e));
 		case SL_OP_CIDR:
 			if (!sl_address_read(text_of(m, e), &address))
 				return false;
@@ -658,22 +735,26 @@ entry_true(sl_matcher *m, uint32_t id, const test *t, entry *e)
 }
 
 static bool
-predicate_true(sl_matcher *m, uint32_t id, const test *t)
+test_predicate(sl_matcher *m, uint32_t id, const test *t)
 {
-	uint32_t known = m->tested[id];
-
-	if (known / 2 == m->epoch)
-		return known & 1;
-	if (t->exact || m->field_at[t->field] != m->epoch)
-		return false;
 	m->tested[id] = 2 * m->epoch;
-	for (uint32_t i = m->first[t->field]; i; i = m->entries[i - 1].next)
+	for (uint32_t i = m->first[t->field]; i; i = t->field == m->set->anywhere - 1 ? m->entries[i - 1].next_anywhere : m->entries[i - 1].next)
 		if (entry_true(m, id, t, &m->entries[i - 1]))
 		{
 			m->tested[id]++;
 			return true;
 		}
 	return false;
+}
+
+static inline bool
+predicate_true(sl_matcher *m, uint32_t id, const test *t)
+{
+	uint32_t known = m->tested[id];
+
+	if (known / 2 == m->epoch)
+		return known & 1;
+	return !t->exact && m->field_at[t->field] == m->epoch && test_predicate(m, id, t);
 }
 
 bool
@@ -726,9 +807,14 @@ begin(sl_matcher *m, sl_arena *scratch)
 		memset(m->tested, 0, m->set->n_predicates * sizeof(uint32_t));
 		memset(m->field_at, 0, m->set->n_fields * sizeof(uint32_t));
 		memset(m->seen_at, 0, m->set->n_rules * sizeof(uint32_t));
+		free(m->recall);
+		m->recall = NULL;
 		m->epoch = 1;
 	}
 	m->scratch = scratch;
+	/* it pays where many records come */
+	if (!m->recall && m->epoch == RECALL_FROM)
+		m->recall = sl_recall_new();
 	m->n_candidates = 0;
 	m->entries = NULL;
 	m->n_entries = m->cap_entries = 0;
@@ -765,20 +851,19 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 		if (record->text[i].p && (set->known[i] || set->anywhere))
 		{
 			m->known[i] = (sl_value){.type = SL_STRING, .u.s = record->text[i]};
-			try_value(m, set->known[i] ? &set->fields[set->known[i] - 1] : NULL, &m->known[i], true);
+			note(m, set->known[i] ? &set->fields[set->known[i] - 1] : NULL, &m->known[i], true, &m->repeats[i]);
 		}
 	if (record->severity && set->severity)
 	{
 		m->severity = (sl_value){.type = SL_INT, .u.i = record->severity};
-		try_value(m, &set->fields[set->severity - 1], &m->severity, false);
+		note(m, &set->fields[set->severity - 1], &m->severity, false, NULL);
 	}
 	try_time(m, set->timestamp, record->timestamp);
 	try_time(m, set->observed, record->observed);
 	try_fields(m, &record->attributes, false);
 	if (record->resource && (set->any_resource || set->anywhere))
 		try_fields(m, &record->resource->fields, true);
-	if (set->anywhere)
-		try_keywords(m);
+	try_entries(m);
 	for (uint32_t i = 0; i < set->always.n; i++)
 		add_candidate(m, set->always.v[i]);
 

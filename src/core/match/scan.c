@@ -257,7 +257,8 @@ sl_scratch_free(hs_scratch_t *scratch)
 
 typedef struct listener
 {
-	void (*found)(void *arg, uint32_t pattern);
+	const scanner *s;
+	found_fn found;
 	void *arg;
 } listener;
 
@@ -269,20 +270,17 @@ on_match(unsigned int id, unsigned long long from, unsigned long long to, unsign
 	(void) from;
 	(void) to;
 	(void) flags;
-	l->found(l->arg, id);
+	l->found(l->arg, l->s, id);
 	return 0;
 }
 
 void
-sl_scan(const scanner *s, hs_scratch_t *scratch, sl_str text,
-		void (*found)(void *arg, uint32_t pattern), void *arg)
+sl_scan(const scanner *s, hs_scratch_t *scratch, sl_str text, found_fn found, void *arg)
 {
-	listener l = {found, arg};
+	listener l = {s, found, arg};
 	hs_stream_t *stream;
 
-	if (!s->regex)
-		sl_grams_scan(s, text, found, arg);
-	else if (s->hs && hs_open_stream(s->hs, 0, &stream) == HS_SUCCESS)
+	if (s->hs && hs_open_stream(s->hs, 0, &stream) == HS_SUCCESS)
 	{
 		hs_scan_stream(stream, text.p, (unsigned) text.n, 0, scratch, on_match, &l);
 		/* closing tells of what is only known at the end */
@@ -291,5 +289,5 @@ sl_scan(const scanner *s, hs_scratch_t *scratch, sl_str text,
 	else
 		/* no memory: each of them may be there */
 		for (uint32_t i = 0; i < s->n; i++)
-			found(arg, i);
+			found(arg, s, i);
 }
