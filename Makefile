@@ -16,10 +16,10 @@ CORE_C = src/core/arena.o src/core/utf8.o src/core/record.o src/core/node.o \
 	src/core/rule/sigma.o src/core/rule/detection.o src/core/rule/condition.o src/core/rule/value.o \
 	src/core/rule/encode.o src/core/rule/regex.o src/core/rule/literals.o src/core/rule/yaml.o src/core/rule/correlation.o \
 	src/core/rule/definitions.o src/core/rule/logsources.o src/core/rule/link.o \
-	src/core/match/compile.o src/core/match/scan.o src/core/match/grams.o src/core/match/recall.o src/core/match/match.o src/core/match/image.o \
+	src/core/match/compile.o src/core/match/grams.o src/core/match/recall.o src/core/match/match.o src/core/match/image.o \
 	src/core/match/explain.o src/core/search/query.o src/core/sink/document.o src/core/sink/bulk.o src/core/correlate/correlate.o src/core/correlate/state.o
 CORE = $(CORE_C) src/core/decode/json.o
-CORE_LIBS = -lsimdjson -lyaml -lhs -lpcre2-8 -lstdc++ -lm
+CORE_LIBS = -lsimdjson -lyaml -lpcre2-8 -lstdc++ -lm
 
 MODULE_big = stacklens
 EXTENSION = stacklens

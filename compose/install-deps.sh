@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(gcc g++ make perl libc6-dev
 	postgresql-15 postgresql-client-15 postgresql-server-dev-15 libpq-dev
-	librdkafka-dev libcurl4-openssl-dev libsimdjson-dev libyaml-dev libvectorscan-dev libpcre2-dev libxxhash-dev libwebsockets-dev zlib1g-dev
+	librdkafka-dev libcurl4-openssl-dev libsimdjson-dev libyaml-dev libpcre2-dev libxxhash-dev libwebsockets-dev zlib1g-dev
 	curl jq procps)
 
 missing=()

@@ -323,8 +323,8 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	sl_arena arena,
 		scratch;
 	sl_matcher *matcher;
-	sl_str *rests, /* by rule */
-		event = {0};
+	sl_str *rests; /* by rule */
+	char event[32];
 	char *line = NULL;
 	size_t cap = 0,
 		   number = 0,
@@ -372,6 +372,7 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 		{
 			const uint32_t *found;
 			size_t n_found;
+			int event_n = 0;
 
 			sl_arena_reset(&scratch);
 			n_found = sl_match(matcher, &records.v[i], &scratch, &found);
@@ -384,8 +385,8 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 				if (!rest->p)
 					*rest = rest_of_line(l, sl_ruleset_rule(l->set, found[k]));
 				if (k == 0)
-					event = sl_strf(&scratch, "{\"event\":%zu", number);
-				fwrite_unlocked(event.p, 1, event.n, stdout);
+					event_n = snprintf(event, sizeof(event), "{\"event\":%zu", number);
+				fwrite_unlocked(event, 1, (size_t) event_n, stdout);
 				fwrite_unlocked(rest->p, 1, rest->n, stdout);
 			}
 		}

@@ -160,6 +160,58 @@ plain_bytes(const char *q)
 	return found ? (size_t) __builtin_ctzll(found) / 8 : 8;
 }
 
+/* What a backslash and a letter mean; '\0' where that isn't one character. */
+inline char
+unescaped(char c)
+{
+	switch (c)
+	{
+		case '"':
+		case '\\':
+		case '/':
+			return c;
+		case 'b':
+			return '\b';
+		case 'f':
+			return '\f';
+		case 'n':
+			return '\n';
+		case 'r':
+			return '\r';
+		case 't':
+			return '\t';
+		default:
+			return '\0';
+	}
+}
+
+/* What stands after "\\u", and another such escape where it takes two; q moves behind it. */
+bool
+take_code_point(context &c, const char *&q, sl_buf &buf, uint32_t *notes)
+{
+	uint32_t cp,
+		low;
+	char utf8[4];
+
+	if (!hex4(q, cp))
+		return fail_at_offset(c, q, "malformed \\u escape");
+	q += 4;
+	if (cp >= 0xD800 && cp < 0xDC00 && q[0] == '\\' && q[1] == 'u' &&
+		hex4(q + 2, low) && low >= 0xDC00 && low < 0xE000)
+	{
+		cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+		q += 6;
+	}
+	if (cp == 0 || (cp >= 0xD800 && cp < 0xE000))
+	{
+		cp = 0xFFFD;
+		if (notes)
+			*notes |= SL_NOTE_TEXT;
+	}
+	sl_buf_add(&buf, utf8, (size_t) sl_utf8_put(utf8, cp));
+	return true;
+}
+
 /*
  * The string whose first character (after the quote) is at p.  The first
  * stage of the parser has seen its closing quote, and that it is UTF-8
@@ -185,70 +237,29 @@ take_string(context &c, const char *p, sl_str &out, uint32_t *notes)
 	sl_buf_add(&buf, p, (size_t) (q - p));
 	for (;;)
 	{
-		do
-		{
-			plain = plain_bytes(q);
-			sl_buf_reserve(&buf, 8);
-			memcpy(buf.p + buf.n, q, 8);
-			buf.n += plain;
-			q += plain;
-		} while (plain == 8);
+		char plainly;
+
+		if (buf.n + 16 > buf.cap)
+			sl_buf_reserve(&buf, 16);
+		plain = plain_bytes(q);
+		memcpy(buf.p + buf.n, q, 8);
+		buf.n += plain;
+		q += plain;
+		if (plain == 8)
+			continue;
 		if (*q == '"')
 			break;
-		q++;
-		switch (*q++)
+		plainly = unescaped(q[1]);
+		q += 2;
+		if (plainly)
 		{
-			case '"':
-				sl_buf_putc(&buf, '"');
-				break;
-			case '\\':
-				sl_buf_putc(&buf, '\\');
-				break;
-			case '/':
-				sl_buf_putc(&buf, '/');
-				break;
-			case 'b':
-				sl_buf_putc(&buf, '\b');
-				break;
-			case 'f':
-				sl_buf_putc(&buf, '\f');
-				break;
-			case 'n':
-				sl_buf_putc(&buf, '\n');
-				break;
-			case 'r':
-				sl_buf_putc(&buf, '\r');
-				break;
-			case 't':
-				sl_buf_putc(&buf, '\t');
-				break;
-			case 'u':
-			{
-				uint32_t cp,
-					low;
-				char utf8[4];
-
-				if (!hex4(q, cp))
-					return fail_at_offset(c, q, "malformed \\u escape");
-				q += 4;
-				if (cp >= 0xD800 && cp < 0xDC00 && q[0] == '\\' && q[1] == 'u' &&
-					hex4(q + 2, low) && low >= 0xDC00 && low < 0xE000)
-				{
-					cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
-					q += 6;
-				}
-				if (cp == 0 || (cp >= 0xD800 && cp < 0xE000))
-				{
-					cp = 0xFFFD;
-					if (notes)
-						*notes |= SL_NOTE_TEXT;
-				}
-				sl_buf_add(&buf, utf8, (size_t) sl_utf8_put(utf8, cp));
-				break;
-			}
-			default:
-				return fail_at_offset(c, q - 1, "unknown escape in a string");
+			buf.p[buf.n++] = plainly;
+			continue;
 		}
+		if (q[-1] != 'u')
+			return fail_at_offset(c, q - 1, "unknown escape in a string");
+		if (!take_code_point(c, q, buf, notes))
+			return false;
 	}
 	buf.p[buf.n] = '\0';
 	out = sl_str{buf.p, buf.n};

@@ -229,58 +229,41 @@ field_of(sl_ruleset *set, const sl_predicate *p)
 	return set->anywhere - 1;
 }
 
-/*
- * Does the scanner find wherever an expression may match?  It reads them up to
- * a NUL, and its tables of Unicode are older than PCRE2's: properties, and
- * letters beyond ASCII without regard to case, are other sets to it.
- */
-static bool
-scannable(const sl_predicate *p)
-{
-	bool ascii = true,
-		 ignores_case = (p->how & SL_REGEX_IGNORE_CASE) || memmem(p->text.p, p->text.n, "(?", 2);
-
-	if (memchr(p->text.p, '\0', p->text.n) || sl_str_starts(p->text, "(*"))
-		return false;
-	for (size_t i = 0; i < p->text.n; i++)
-	{
-		char next = i + 1 < p->text.n ? p->text.p[i + 1] : '\0';
-
-		ascii &= (unsigned char) p->text.p[i] < 0x80;
-		if (p->text.p[i] != '\\')
-			continue;
-		if (next == 'p' || next == 'P')
-			return false;
-		/* a character by its number */
-		ascii &= next != 'x' && next != 'o' && next != 'N';
-		i++;
-		ascii &= (unsigned char) next < 0x80;
-	}
-	return ascii || !ignores_case;
-}
-
 /* A literal that is looked for in a field. */
 static void
 place_literal(sl_ruleset *set, field *f, bool cased, sl_str literal, uint32_t id)
 {
-	sl_scanner_add(set->arena, &f->text[cased].parts, literal, 0, id);
+	sl_scanner_add(set->arena, &f->text[cased].parts, literal, id);
 	f->text[cased].any = true;
 }
 
-/* Where a literal shows, where the scanner finds it, or wherever there is text. */
+/*
+ * Literals of which one stands, folded, wherever an expression is found, and
+ * which tell something; 0: there are none.
+ */
+static size_t
+telling_literals(sl_arena *arena, const sl_predicate *p, sl_str *literals)
+{
+	size_t n = sl_regex_literals(arena, p->text, literals);
+
+	for (size_t i = 0; i < n; i++)
+		/* a letter or a blank is nearly everywhere, a backquote isn't */
+		if (literals[i].n == 0 || (literals[i].n == 1 && sl_byte_cost(literals[i].p[0]) > 0))
+			return 0;
+	return n;
+}
+
+/* Where a literal of it shows, or wherever there is text. */
 static void
 place_regex(sl_ruleset *set, field *f, const sl_predicate *p, uint32_t id)
 {
 	sl_str literals[SL_REGEX_LITERALS];
-	size_t n = sl_regex_literals(set->arena, p->text, literals);
+	size_t n = telling_literals(set->arena, p, literals);
 
 	for (size_t i = 0; i < n; i++)
 		place_literal(set, f, false, literals[i], id);
-	f->regexes.regex = true;
-	if (n == 0 && !scannable(p))
+	if (n == 0)
 		sl_ids_add(set->arena, &f->present, id);
-	else if (n == 0)
-		sl_scanner_add(set->arena, &f->regexes, p->text, p->how, id);
 }
 
 /* Puts a predicate that triggers rules where records will find it. */
@@ -512,7 +495,9 @@ guess_of(sl_arena *arena, const sl_predicate *p)
 						  affixes[] = {100, 100, 80, 60, 40, 12, 10, 8};
 	sl_str literals[SL_REGEX_LITERALS],
 		piece;
-	size_t n = p->text.n;
+	size_t n = p->text.n,
+		   count,
+		   least;
 
 	switch (p->op)
 	{
@@ -530,7 +515,12 @@ guess_of(sl_arena *arena, const sl_predicate *p)
 																					  : 8;
 		case SL_OP_REGEX:
 			/* one that a literal doesn't announce is dear to look for */
-			return sl_regex_literals(arena, p->text, literals) ? 40 : 350;
+			least = 8;
+			count = telling_literals(arena, p, literals);
+			for (size_t i = 0; i < count; i++)
+				least = literals[i].n < least ? literals[i].n : least;
+			return count == 0 ? 400 : least < 8 ? parts[least] + 30
+												: 40;
 		case SL_OP_CIDR:
 			return 20;
 		case SL_OP_EXISTS:
@@ -737,13 +727,11 @@ finish_fields(sl_ruleset *set)
 			if (f->bounds[k].n > 1)
 				qsort_r(f->bounds[k].v, f->bounds[k].n, sizeof(uint32_t), by_bound, set);
 		for (int k = 0; k < 2; k++)
-			sl_scanner_finish(set->arena, &f->text[k].parts, NULL);
-		sl_scanner_finish(set->arena, &f->regexes, &f->present);
-		sl_scanner_open(set->arena, &f->regexes);
+			sl_scanner_finish(set->arena, &f->text[k].parts);
 	}
 	for (uint32_t i = 0; set->anywhere && i < set->n_fields; i++)
 		for (int k = 0; k < 2; k++)
-			sl_grams_join(&set->fields[i].text[k].parts, &set->fields[set->anywhere - 1].text[k].parts);
+			sl_scanner_join(&set->fields[i].text[k].parts, &set->fields[set->anywhere - 1].text[k].parts);
 }
 
 /* The conditions of filters narrow the rules that they name: all of a rule's in one "and". */

@@ -9,8 +9,9 @@
  * Literals of two and three bytes are found by their first two, single bytes
  * by themselves.
  *
- * On command lines and all literals that SigmaHQ's rules look for, this takes
- * a fraction of what Vectorscan's literal databases do (bench/rules).
+ * Vectorscan would do as much, and expressions too; but its version 5.4.9
+ * doesn't see single bytes at the end of texts of over 64 on processors with
+ * AVX-512, and its literal databases take longer to build.
  */
 #include "internal.h"
 
@@ -73,6 +74,51 @@ static void
 set_bit(uint64_t *map, uint32_t at)
 {
 	map[at / 64] |= UINT64_C(1) << at % 64;
+}
+
+static void
+grow_patterns(sl_arena *arena, scanner *s)
+{
+	uint32_t cap = s->cap ? s->cap * 2 : 8;
+
+	s->patterns = sl_array_copy(arena, s->patterns, s->n * sizeof(sl_str), cap * sizeof(sl_str));
+	s->owners = sl_array_copy(arena, s->owners, s->n * sizeof(ids), cap * sizeof(ids));
+	s->cap = cap;
+	/* places all of them again, in a table that stays half empty */
+	s->table.mask = cap * 4 - 1;
+	s->table.slots = sl_alloc0(arena, cap * 4 * sizeof(uint32_t));
+	for (uint32_t i = 0; i < s->n; i++)
+	{
+		uint32_t at = (uint32_t) sl_hash(s->patterns[i], 0) & s->table.mask;
+
+		while (s->table.slots[at])
+			at = (at + 1) & s->table.mask;
+		s->table.slots[at] = i + 1;
+	}
+}
+
+void
+sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t owner)
+{
+	uint32_t at;
+
+	if (s->n == s->cap)
+		grow_patterns(arena, s);
+	at = (uint32_t) sl_hash(pattern, 0) & s->table.mask;
+	for (; s->table.slots[at]; at = (at + 1) & s->table.mask)
+	{
+		uint32_t i = s->table.slots[at] - 1;
+
+		if (sl_str_eq(s->patterns[i], pattern))
+		{
+			sl_ids_add(arena, &s->owners[i], owner);
+			return;
+		}
+	}
+	s->patterns[s->n] = pattern;
+	s->owners[s->n] = (ids){0};
+	sl_ids_add(arena, &s->owners[s->n], owner);
+	s->table.slots[at] = ++s->n;
 }
 
 static int
@@ -156,12 +202,14 @@ gram_cost(uint32_t count, const char *p)
 }
 
 void
-sl_grams_build(sl_arena *arena, scanner *s)
+sl_scanner_finish(sl_arena *arena, scanner *s)
 {
 	gram_table *g = &s->grams;
 	uint32_t *counts;
 
-	memset(g, 0, sizeof(*g));
+	s->table = (value_table){0};
+	if (s->n == 0)
+		return;
 	for (uint32_t i = 0; i < s->n; i++)
 		(s->patterns[i].n >= 4 ? &g->n_long : &g->n_short)[0]++;
 	/* many bits for each, so that few grams are taken for one by chance; up to 16 kB, since those of several fields share the nearest cache */
@@ -220,6 +268,13 @@ sl_grams_build(sl_arena *arena, scanner *s)
 			at++;
 		g->first[i] = at;
 	}
+	g->short_first = g->n_short ? sl_alloc0(arena, 257 * sizeof(uint32_t)) : NULL;
+	for (uint32_t i = 0, at = 0; g->n_short && i <= 256; i++)
+	{
+		while (at < g->n_short && g->anchors[g->n_long + at].slot >> 8 < i)
+			at++;
+		g->short_first[i] = at;
+	}
 }
 
 /* Literals whose gram may stand at an offset of the text. */
@@ -253,35 +308,31 @@ try_short(const scanner *s, sl_str text, size_t at, found_fn found, void *arg)
 {
 	const gram_table *g = &s->grams;
 	const anchor *anchors = g->anchors + g->n_long;
-	uint32_t pair = at + 2 <= text.n ? load2(text.p + at) : UINT32_MAX,
-			 lo = 0,
-			 hi = g->n_short;
 
-	if (!g->pairs || (pair != UINT32_MAX && !bit(g->pairs, pair)))
+	if (g->n_short == 0)
 		return;
-	while (lo < hi)
+	if (at + 2 <= text.n)
 	{
-		uint32_t mid = (lo + hi) / 2;
+		uint32_t pair = load2(text.p + at);
 
-		if (anchors[mid].slot < pair)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; lo < g->n_short && anchors[lo].slot == pair && pair != UINT32_MAX; lo++)
-	{
-		sl_str literal = s->patterns[anchors[lo].pattern];
+		for (uint32_t i = g->short_first[pair >> 8]; i < g->short_first[(pair >> 8) + 1]; i++)
+		{
+			sl_str literal;
 
-		if (literal.n == 2 || (at + 3 <= text.n && literal.p[2] == text.p[at + 2]))
-			found(arg, s, anchors[lo].pattern);
+			if (anchors[i].slot != pair)
+				continue;
+			literal = s->patterns[anchors[i].pattern];
+			if (literal.n == 2 || (at + 3 <= text.n && literal.p[2] == text.p[at + 2]))
+				found(arg, s, anchors[i].pattern);
+		}
 	}
-	for (uint32_t i = g->n_short; i-- > 0 && anchors[i].slot == UINT32_MAX;)
+	for (uint32_t i = g->short_first[256]; i < g->n_short; i++)
 		if (s->patterns[anchors[i].pattern].p[0] == text.p[at])
 			found(arg, s, anchors[i].pattern);
 }
 
 void
-sl_grams_join(scanner *a, const scanner *b)
+sl_scanner_join(scanner *a, const scanner *b)
 {
 	/* a's pairs announce those of both, so that one look is enough */
 	for (size_t i = 0; a->grams.pairs && b->grams.pairs && i < 65536 / 64; i++)
@@ -325,7 +376,7 @@ scan(const scanner *a, const scanner *b, bool has_short, sl_str text, found_fn f
 }
 
 void
-sl_grams_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg)
+sl_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg)
 {
 	if (!a)
 		a = b;

@@ -125,7 +125,6 @@ static void
 put_scanner(writer *w, size_t at, const scanner *s)
 {
 	put_strs(w, AT(at, scanner, patterns), s->patterns, s->n);
-	put_block(w, AT(at, scanner, flags), s->flags, s->n * sizeof(uint32_t));
 	put_idss(w, AT(at, scanner, owners), s->owners, s->n);
 	put_block(w, AT(at, scanner, table.slots), NULL, 0);
 	put_block(w, AT(at, scanner, grams.map), s->grams.map, (UINT64_C(1) << s->grams.bits) / 8);
@@ -133,8 +132,7 @@ put_scanner(writer *w, size_t at, const scanner *s)
 	put_block(w, AT(at, scanner, grams.pairs), s->grams.pairs, 65536 / 8);
 	put_block(w, AT(at, scanner, grams.anchors), s->grams.anchors, s->n * sizeof(anchor));
 	put_block(w, AT(at, scanner, grams.first), s->grams.first, ((UINT64_C(1) << s->grams.bits >> 4) + 1) * sizeof(uint32_t));
-	put_str(w, AT(at, scanner, database), s->database);
-	put_block(w, AT(at, scanner, hs), NULL, 0);
+	put_block(w, AT(at, scanner, grams.short_first), s->grams.short_first, 257 * sizeof(uint32_t));
 }
 
 static void
@@ -151,7 +149,6 @@ put_field(writer *w, size_t at, const field *f)
 		put_affixes(w, AT(base, text_index, ends), &index->ends);
 		put_scanner(w, AT(base, text_index, parts), &index->parts);
 	}
-	put_scanner(w, AT(at, field, regexes), &f->regexes);
 	put_ids(w, AT(at, field, present), &f->present);
 	for (int i = 0; i < 4; i++)
 		put_ids(w, AT(at, field, bounds) + (size_t) i * sizeof(ids), &f->bounds[i]);
@@ -298,8 +295,5 @@ sl_ruleset_load(sl_str image, sl_arena *arena)
 	}
 	set = (sl_ruleset *) (void *) (base + sizeof(h));
 	set->arena = arena;
-	for (uint32_t i = 0; i < set->n_fields; i++)
-		if (!sl_scanner_open(arena, &set->fields[i].regexes))
-			return NULL;
 	return set;
 }

@@ -73,30 +73,27 @@ typedef struct gram_table
 	uint32_t bits;
 	uint32_t n_long; /* literals of four bytes and more; they come first in anchors */
 	uint32_t n_short;
-	uint64_t *map;	 /* a bit for each slot that is somebody's */
-	uint64_t *sure;	 /* by another hash, with more bits; of eight bytes where the literal has them */
-	uint64_t *pairs; /* likewise for two bytes, where there are short ones */
-	anchor *anchors; /* by slot */
-	uint32_t *first; /* of each 16 slots: where their anchors begin */
+	uint64_t *map;		   /* a bit for each slot that is somebody's */
+	uint64_t *sure;		   /* by another hash, with more bits; of eight bytes where the literal has them */
+	uint64_t *pairs;	   /* likewise for two bytes, where there are short ones */
+	anchor *anchors;	   /* by slot */
+	uint32_t *first;	   /* of each 16 slots: where their anchors begin */
+	uint32_t *short_first; /* of pairs with each second byte, after n_long; then where single bytes begin */
 } gram_table;
 
 /*
- * Patterns that one scan of a text looks for: literals, whose owners are
- * true (contains) or tried then (globs, of which it is the longest piece), or
- * regular expressions, whose owners may be true then.
+ * Literals that one scan of a text looks for: their owners are true then
+ * (contains), or may be (globs and regular expressions, of which it is a
+ * piece that is always there).
  */
 typedef struct scanner
 {
 	sl_str *patterns;
-	uint32_t *flags; /* of regular expressions: SL_REGEX_… */
-	ids *owners;	 /* predicates, by pattern */
+	ids *owners; /* predicates, by pattern */
 	uint32_t n;
 	uint32_t cap;
-	bool regex;
 	value_table table; /* of patterns, while it is built */
-	gram_table grams;  /* of literals */
-	sl_str database;   /* of regular expressions: Vectorscan's, serialized */
-	struct hs_database *hs;
+	gram_table grams;
 } scanner;
 
 /* Predicates on the text of a field, folded or as it is. */
@@ -116,9 +113,8 @@ typedef struct text_index
 typedef struct field
 {
 	sl_str name;
-	bool resource;		/* name is without "resource." */
-	text_index text[2]; /* folded; cased */
-	scanner regexes;
+	bool resource;		  /* name is without "resource." */
+	text_index text[2];	  /* folded; cased */
 	ids present;		  /* triggered by any value: nothing better is known */
 	ids bounds[4];		  /* lt, lte, gt, gte, by bound ascending */
 	value_table networks; /* by prefix */
@@ -310,7 +306,6 @@ struct sl_matcher
 	uint32_t *candidates;
 	size_t n_candidates;
 	uint32_t *matches;
-	struct hs_scratch *hs;
 	sl_regex **regexes; /* by predicate: compiled when first needed */
 	sl_regex_scratch *search;
 	uint32_t current; /* the rule that is looked at */
@@ -340,13 +335,15 @@ extern bool sl_is_commonplace(sl_str text);
 extern uint64_t sl_pair_cost(const char *p);
 extern uint64_t sl_byte_cost(char c);
 
-/* A pattern of a scanner's was found, by its number. */
+/* grams.c: a literal of a scanner's was found, by its number; one may be told more than once. */
 typedef void (*found_fn)(void *arg, const scanner *s, uint32_t pattern);
 
-/* grams.c: literals, those of one or of two that were joined (or NULL) in one scan; one may be told more than once. */
-extern void sl_grams_build(sl_arena *arena, scanner *s);
-extern void sl_grams_join(scanner *a, const scanner *b); /* b will be scanned for together with a */
-extern void sl_grams_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg);
+extern void sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t owner);
+extern void sl_scanner_finish(sl_arena *arena, scanner *s);
+extern void sl_scanner_join(scanner *a, const scanner *b); /* both finished: they will be scanned for together */
+
+/* Those of one, or of two that were joined (the other may be NULL). */
+extern void sl_scan(const scanner *a, const scanner *b, sl_str text, found_fn found, void *arg);
 
 /* recall.c */
 extern sl_recall *sl_recall_new(void); /* for free(); NULL: no memory */
@@ -354,18 +351,6 @@ extern uint64_t sl_recall_ask(const sl_recall *recall, const field *f, bool keyw
 extern recalled *sl_recall_find(sl_recall *recall, uint64_t hash, const field *f, bool keywords, sl_str text, uint32_t epoch);
 extern void sl_recall_mark(recalled *r, uint32_t predicate, bool exact);
 extern void sl_recall_keep(recalled *r, sl_str text, sl_str folded, uint32_t epoch);
-
-/* scan.c: literals or regular expressions, and the scan for the latter. */
-extern void sl_scanner_add(sl_arena *arena, scanner *s, sl_str pattern, uint32_t flags, uint32_t owner);
-
-/* Compiles; the owners of what can't be scanned for are added to rest. */
-extern void sl_scanner_finish(sl_arena *arena, scanner *s, ids *rest);
-
-/* Makes the serialized form usable; false where this machine can't. */
-extern bool sl_scanner_open(sl_arena *arena, scanner *s);
-extern bool sl_scanner_scratch(const scanner *s, struct hs_scratch **scratch);
-extern void sl_scan(const scanner *s, struct hs_scratch *scratch, sl_str text, found_fn found, void *arg);
-extern void sl_scratch_free(struct hs_scratch *scratch);
 
 static inline uint64_t
 sl_hash(sl_str s, uint64_t seed)

@@ -18,15 +18,13 @@
 #define SAMPLE 64
 
 /* From this record on, values are remembered. */
-#define RECALL_FROM 100
+#define RECALL_FROM 16
 
 static void
 free_matcher(void *what)
 {
 	sl_matcher *m = what;
 
-	sl_scratch_free(m->hs);
-	m->hs = NULL;
 	for (uint32_t i = 0; m->regexes && i < m->set->n_predicates; i++)
 		sl_regex_free(m->regexes[i]);
 	m->regexes = NULL;
@@ -53,9 +51,6 @@ sl_matcher_new(sl_arena *arena, const sl_ruleset *set)
 	m->matches = sl_alloc(arena, rules);
 	m->costs = sl_alloc0(arena, (set->n_rules + 1) * sizeof(*m->costs));
 	sl_arena_on_reset(arena, free_matcher, m);
-	for (uint32_t i = 0; i < set->n_fields; i++)
-		if (!sl_scanner_scratch(&set->fields[i].regexes, &m->hs))
-			arena->out_of_memory(arena, 0);
 	for (uint32_t i = 0; i < set->n_predicates && !m->regexes; i++)
 		if (set->predicates[i]->op == SL_OP_REGEX)
 			m->regexes = sl_alloc0(arena, (set->n_predicates + 1) * sizeof(void *));
@@ -315,8 +310,6 @@ try_entry(sl_matcher *m, const field *f, entry *e)
 		try_text(m, &f->text[0], folded_of(m, e));
 	if (f->text[1].any)
 		try_text(m, &f->text[1], text_of(m, e));
-	if (f->regexes.n)
-		sl_scan(&f->regexes, m->hs, text_of(m, e), found, m);
 	if (f->networks.n)
 		try_networks(m, f, text_of(m, e));
 	if ((f->bounds[0].n || f->bounds[1].n || f->bounds[2].n || f->bounds[3].n) &&
@@ -332,7 +325,7 @@ try_parts(sl_matcher *m, const field *f, const field *anywhere, entry *e, bool c
 				  *b = anywhere && anywhere->text[cased].parts.n ? &anywhere->text[cased].parts : NULL;
 
 	if (a || b)
-		sl_grams_scan(a, b, cased ? text_of(m, e) : folded_of(m, e), found, m);
+		sl_scan(a, b, cased ? text_of(m, e) : folded_of(m, e), found, m);
 }
 
 /* Looks for what triggers rules in a value; anywhere: what keywords ask. */
@@ -345,8 +338,6 @@ look_up(sl_matcher *m, const field *anywhere, entry *e)
 		return;
 	try_parts(m, e->field, anywhere, e, false);
 	try_parts(m, e->field, anywhere, e, true);
-	if (anywhere && anywhere->regexes.n)
-		sl_scan(&anywhere->regexes, m->hs, text_of(m, e), found, m);
 }
 
 /* How far a place in records is ahead of not repeating itself; below FORGET, it is only tried now and then. */
@@ -799,6 +790,22 @@ ascending(const void *a, const void *b)
 }
 
 static void
+sort(uint32_t *v, size_t n)
+{
+	if (n > 16)
+		qsort(v, n, sizeof(*v), ascending);
+	else
+		for (size_t i = 1; i < n; i++)
+			for (size_t k = i; k > 0 && v[k - 1] > v[k]; k--)
+			{
+				uint32_t swap = v[k];
+
+				v[k] = v[k - 1];
+				v[k - 1] = swap;
+			}
+}
+
+static void
 begin(sl_matcher *m, sl_arena *scratch)
 {
 	if (++m->epoch == UINT32_MAX / 2)
@@ -870,8 +877,7 @@ sl_match(sl_matcher *m, const sl_record *record, sl_arena *scratch, const uint32
 	for (size_t i = 0; i < m->n_candidates; i++)
 		if (look_at(m, m->candidates[i]))
 			m->matches[n++] = m->candidates[i];
-	if (n > 1)
-		qsort(m->matches, n, sizeof(uint32_t), ascending);
+	sort(m->matches, n);
 	*rules = m->matches;
 	return n;
 }

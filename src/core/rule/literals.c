@@ -15,9 +15,6 @@
 #define MAX_LENGTH 64
 #define MAX_DEPTH 50
 
-/* Shorter ones are found nearly everywhere. */
-#define MIN_LENGTH 3
-
 typedef struct texts
 {
 	sl_str v[MAX_SET];
@@ -413,9 +410,9 @@ sl_regex_literals(sl_arena *arena, sl_str expression, sl_str *out)
 		return 0;
 	for (size_t i = 0; i < found->n; i++)
 	{
-		out[i] = sl_fold(arena, found->v[i]);
-		if (out[i].n < MIN_LENGTH)
+		if (found->v[i].n == 0)
 			return 0;
+		out[i] = sl_fold(arena, found->v[i]);
 	}
 	return found->n;
 }
