@@ -575,6 +575,11 @@ CREATE TABLE stacklens.dead_letters (
 	payload bytea,
 	headers jsonb
 );
+-- Logs that redrive() put into the inbox to be judged; as documents, shippers of their own source have them.
+CREATE TABLE stacklens_internal.logs_shipped (
+	id bigint PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT now()
+);
 COMMENT ON TABLE stacklens.dead_letters IS 'What could not be decoded or judged: its bytes, where it came from and why';
 
 -- Sends one dead letter through the inbox again; gives why not, or NULL.
@@ -611,6 +616,7 @@ BEGIN
 		IF letter.origin ? 'record' THEN
 			SELECT m.ids, 0 INTO stored, refused
 			FROM stacklens_internal.ingest_message(letter.payload, format, (letter.origin ->> 'record')::int) m;
+			INSERT INTO stacklens_internal.logs_shipped (id) SELECT unnest(stored);
 		ELSE
 			SELECT m.ids, m.refused, m.reason INTO stored, refused, why FROM stacklens_internal.ingest_message(letter.payload, format) m;
 		END IF;
@@ -1732,6 +1738,7 @@ BEGIN
 			CONTINUE;			-- empty, it harms nobody
 		END;
 	END LOOP;
+	DELETE FROM stacklens_internal.logs_shipped s WHERE s.at < now() - keep;
 END
 $$;
 
@@ -2195,6 +2202,7 @@ SELECT pg_extension_config_dump('stacklens_internal.sources', '');
 SELECT pg_extension_config_dump('stacklens_internal.positions', '');
 SELECT pg_extension_config_dump('stacklens_internal.sinks', '');
 SELECT pg_extension_config_dump('stacklens_internal.sinks_version', '');
+SELECT pg_extension_config_dump('stacklens_internal.logs_shipped', '');
 SELECT pg_extension_config_dump('stacklens_internal.documents_again', '');
 SELECT pg_extension_config_dump('stacklens_internal.documents_again_id_seq', '');
 SELECT pg_extension_config_dump('stacklens_internal.gaps', '');

@@ -67,14 +67,19 @@ typedef struct inbox
 	int64 active_at; /* when there were records */
 } inbox;
 
-static const char page_query[] =
-	"SELECT " SL_LOG_COLUMNS " FROM ("
-	"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)"
-	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
-	" UNION ALL "
-	"(SELECT * FROM stacklens.logs WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1)))"
-	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2) ORDER BY xid, id LIMIT $5)"
-	") page ORDER BY xid, id LIMIT $5";
+#define PAGE_QUERY(condition)                                                                                              \
+	"SELECT " SL_LOG_COLUMNS " FROM ("                                                                                     \
+	"(SELECT * FROM stacklens.logs WHERE xid >= pg_catalog.pg_snapshot_xmax($1) AND xid < pg_catalog.pg_snapshot_xmax($2)" \
+	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2)" condition " ORDER BY xid, id LIMIT $5)"     \
+	" UNION ALL "                                                                                                          \
+	"(SELECT * FROM stacklens.logs WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1)))"                         \
+	" AND (xid, id) > ($3, $4) AND pg_catalog.pg_visible_in_snapshot(xid, $2)" condition " ORDER BY xid, id LIMIT $5)"     \
+	") page ORDER BY xid, id LIMIT $5"
+
+static const char page_query[] = PAGE_QUERY("");
+
+/* Not by NOT EXISTS: a join could lose the order, and read all before it gives the first. */
+static const char shipper_page_query[] = PAGE_QUERY(" AND id NOT IN (SELECT s.id FROM stacklens_internal.logs_shipped s)");
 
 enum
 {
@@ -333,7 +338,7 @@ inbox_take(sl_source *source, sl_batch *batch)
 	{
 		Oid types[5] = {PG_SNAPSHOTOID, PG_SNAPSHOTOID, XID8OID, INT8OID, INT8OID};
 
-		plan = sl_prepare(page_query, 5, types);
+		plan = sl_prepare(in->sink[0] ? shipper_page_query : page_query, 5, types);
 	}
 	in->next = in->at;
 	if (in->at.exhausted)

