@@ -153,6 +153,26 @@ next_url(es_sink *s)
 
 /* Documents ------------------------------------------------------------------ */
 
+/*
+ * Who we say we are was not believed: the secret may be another by now.  It
+ * is read again before the next request; FATAL where it can't be.
+ */
+static void
+renew_authorization(es_sink *s)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *old = s->es->server.authorization;
+
+	if (!old)
+		return;
+	sl_begin();
+	MemoryContextSwitchTo(context);
+	s->es->server.authorization = MemoryContextStrdup(TopMemoryContext, sl_elasticsearch_load(s->es->name, FATAL)->server.authorization);
+	sl_commit();
+	MemoryContextSwitchTo(context);
+	pfree(old);
+}
+
 static void
 add(sl_sink *sink, sl_shipment *shipment, const sl_document_origin *origin, const sl_record *record, const sl_place *place)
 {
@@ -405,6 +425,8 @@ judge_failure(es_sink *s, request *r)
 	long status = r->http->status;
 
 	sl_http_describe(r->http, &s->es->server, r->url, text, sizeof(text));
+	if (status == 401)
+		renew_authorization(s);
 	pg_atomic_fetch_add_u64(&sl_my_slot->retries, r->n);
 	if (status == 413)
 	{
@@ -718,6 +740,8 @@ control_failed(es_sink *s, const char *what)
 		said[256];
 
 	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
+	if (s->control->status == 401)
+		renew_authorization(s);
 	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
 	if (text[0])
 		alarm_of(s, "%s%s%s%s%s", what, what[0] ? ": " : "", text, said[0] ? ": " : "", said);
@@ -728,6 +752,14 @@ control_failed(es_sink *s, const char *what)
 	s->control_after = s->paused_until;
 	if (s->stage == SEE_TEMPLATE)
 		s->stage = ASK_TEMPLATE;
+}
+
+/* What somebody may do whom the server lets. */
+static char *
+by_hand(es_sink *s)
+{
+	return psprintf("run PUT %s%s with what SELECT stacklens.sink_template('%s', %s) gives", s->es->server.urls[s->url], template_path(s),
+					s->es->name, s->opensearch ? "true" : "false");
 }
 
 static void
@@ -753,7 +785,7 @@ take_control(es_sink *s)
 		case ASK_TEMPLATE:
 			if (!ok && !absent)
 			{
-				control_failed(s, "could not see the index template (the option template: leave does without)");
+				control_failed(s, psprintf("could not see index template \"%s\": give us the right to it, or %s, and set the option template to leave", template_name(s->es), by_hand(s)));
 				return;
 			}
 			s->stage = absent ? PUT_TEMPLATE : judge_template(s);
@@ -761,7 +793,7 @@ take_control(es_sink *s)
 		case PUT_TEMPLATE:
 			if (!ok)
 			{
-				control_failed(s, psprintf("could not install index template \"%s\"; SELECT stacklens.sink_template('%s') gives it, to be put there by hand", template_name(s->es), s->es->name));
+				control_failed(s, psprintf("could not install index template \"%s\": give us the right to it, or %s", template_name(s->es), by_hand(s)));
 				s->stage = ASK_TEMPLATE;
 				return;
 			}

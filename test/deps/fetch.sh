@@ -2,7 +2,7 @@
 # Downloads what the tests run against, as the ordinary user that runs them, into STACKLENS_TEST_CACHE
 # (default: test/.cache). What is there already, whole and of the right version, isn't downloaded again.
 #
-#   test/deps/fetch.sh [kafka|kafka3|postgres|node|python|elasticsearch|opensearch|all|opensearch3]...
+#   test/deps/fetch.sh [kafka|kafka3|postgres|node|python|elasticsearch|opensearch|opensearch_security|all|opensearch3]...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -116,6 +116,19 @@ make_opensearch() {
 	rm -rf "$cache/tmp/m2"
 }
 
+# The plugin that asks who one is, without what the server has already.
+make_opensearch_security() {
+	mvn -B -q -f "$here/nothing.pom" "-Dmaven.repo.local=$cache/tmp/m2" dependency:copy \
+		"-Dartifact=org.opensearch.plugin:opensearch-security:$opensearch_version:zip" "-DoutputDirectory=$cache/opensearch_security"
+	unzip -q "$cache/opensearch_security"/*.zip -d "$cache/opensearch_security/lib"
+	for jar in "$cache/opensearch_security/lib"/*.jar; do
+		name=$(basename "$jar" | sed -E 's/-[0-9].*//')
+		if ls "$cache/opensearch/lib" | sed -E 's/-[0-9].*//' | grep -qx -- "$name"; then rm "$jar"; fi
+	done
+	rm -rf "$cache/opensearch_security"/*.zip "$cache/tmp/m2"
+	ls "$cache/opensearch_security/lib/config/roles.yml"
+}
+
 make_opensearch3() {
 	mvn -B -q -f "$here/opensearch.pom" "-Dopensearch.version=$opensearch3_version" "-Dmaven.repo.local=$cache/tmp/m2" \
 		dependency:copy-dependencies "-DoutputDirectory=$cache/opensearch3/lib"
@@ -134,7 +147,7 @@ hash_of() { cat "$@" | sha256sum | cut -c1-64; }
 [ $# -gt 0 ] || set -- all
 for name in "$@"; do
 	case $name in
-	all) set -- kafka kafka3 postgres node python elasticsearch opensearch ;;
+	all) set -- kafka kafka3 postgres node python elasticsearch opensearch opensearch_security ;;
 	esac
 done
 for name in "$@"; do
@@ -144,9 +157,13 @@ for name in "$@"; do
 	postgres | pgserver) part pgserver "$pgserver_version" ;;
 	elasticsearch) part elasticsearch "$elasticsearch_version" ;;
 	opensearch) part opensearch "$opensearch_version" ;;
+	opensearch_security)
+		part opensearch "$opensearch_version"
+		part opensearch_security "$opensearch_version"
+		;;
 	opensearch3) part opensearch3 "$opensearch3_version" ;;
 	node) part node "$(hash_of "$clients/node/package-lock.json")" ;;
 	python) part python "$(hash_of "$clients/python/requirements.txt")" ;;
-	*) say "no such part: $name (kafka, kafka3, postgres, node, python, elasticsearch, opensearch, opensearch3, all)" >&2; exit 2 ;;
+	*) say "no such part: $name (kafka, kafka3, postgres, node, python, elasticsearch, opensearch, opensearch_security, opensearch3, all)" >&2; exit 2 ;;
 	esac
 done

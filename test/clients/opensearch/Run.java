@@ -1,6 +1,6 @@
 import org.codelibs.opensearch.runner.OpenSearchRunner;
 
-/** One OpenSearch node in this process: java Run.java FOLDER HTTP-PORT [SETTING=VALUE]... It ends with the process. */
+/** One OpenSearch node in this process: java [-Dplugin=CLASS] Run.java FOLDER HTTP-PORT [SETTING=VALUE]... It ends with the process. */
 public class Run {
 	public static void main(String[] arguments) throws Exception {
 		OpenSearchRunner runner = new OpenSearchRunner();
@@ -12,7 +12,8 @@ public class Run {
 			settings.putList("path.repo", arguments[0] + "/repo");
 			for (int i = 2; i < arguments.length; i++)
 				settings.put(arguments[i].split("=", 2)[0], arguments[i].split("=", 2)[1]);
-		}).build(OpenSearchRunner.newConfigs().basePath(arguments[0]).numOfNode(1).useLogger().disableESLogger());
+		}).build(OpenSearchRunner.newConfigs().basePath(arguments[0]).numOfNode(1).useLogger().disableESLogger()
+				.pluginTypes(System.getProperty("plugin", "")));
 		Thread.currentThread().join();
 	}
 }

@@ -3,6 +3,7 @@ package StackLens::Elasticsearch;
 # A real Elasticsearch, or OpenSearch, of a test's own.
 #
 #	my $es = StackLens::Elasticsearch->new(dir => $dir, kind => 'elasticsearch');    # or opensearch, opensearch3
+#	kind => 'opensearch_security' asks who one is: requests of the test are those of "admin", who may all
 #	my $answer = $es->request('GET', '/_cluster/health');
 #	$es->stop; $es->start; $es->kill9;
 
@@ -12,6 +13,7 @@ use warnings;
 use Carp;
 use HTTP::Tiny;
 use JSON::PP;
+use MIME::Base64 ();
 use POSIX ();
 
 use StackLens::Cache qw(cached free_port poll_for test_folder);
@@ -31,6 +33,7 @@ sub new
 	mkdir $self->{dir} or die "$self->{dir}: $!";
 	$self->{port} = free_port();
 	$self->_configure if $self->{kind} eq 'elasticsearch';
+	$self->_secure if $self->{kind} eq 'opensearch_security';
 	$self->start;
 	return $self;
 }
@@ -45,6 +48,50 @@ sub _configure
 	$self->{transport} = free_port();
 	$self->_write_settings;
 	return;
+}
+
+my $admin_password = 'Wide-Harbour-4711-moon';
+
+# Certificates for between nodes, and whom the plugin knows at first: admin.
+sub _secure
+{
+	my ($self) = @_;
+	my $config = "$self->{dir}/node_1/config";
+	my $security = "$config/opensearch-security";
+	system('mkdir', '-p', $config) == 0 && system('cp', '-r', cached('opensearch_security') . '/lib/config', $security) == 0 or die;
+	system(qq{cd "$config" && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=node -keyout node.key -out node.pem }
+		  . q{-addext subjectAltName=IP:127.0.0.1,DNS:localhost -addext extendedKeyUsage=serverAuth,clientAuth 2>/dev/null}) == 0 or die;
+	my @java = ($self->java(17), '-cp', $self->_class_path);
+	open my $hasher, '-|', @java, qw(org.opensearch.security.tools.Hasher -a BCrypt -r 4 -p), $admin_password or die;
+	my ($hash) = map { /^(\$2\S+)$/ ? $1 : () } <$hasher>;
+	my %files = (
+		internal_users => qq(_meta: { type: internalusers, config_version: 2 }\nadmin: { hash: "$hash", reserved: false, backend_roles: [admin] }\n),
+		roles_mapping => qq(_meta: { type: rolesmapping, config_version: 2 }\nall_access: { reserved: false, backend_roles: [admin] }\n),
+		config => qq(_meta: { type: config, config_version: 2 }\nconfig: { dynamic: { http: { anonymous_auth_enabled: false }, authc: { basic: { http_enabled: true, order: 0, )
+		  . qq(http_authenticator: { type: basic, challenge: true }, authentication_backend: { type: intern } } } } }\n));
+	for my $name (keys %files)
+	{
+		open my $file, '>', "$security/$name.yml" or die;
+		print $file $files{$name};
+		close $file;
+	}
+	$self->{settings} = {
+		map({ ("plugins.security.ssl.transport.$_->[0]_filepath" => $_->[1]) } [ pemcert => 'node.pem' ], [ pemkey => 'node.key' ], [ pemtrustedcas => 'node.pem' ]),
+		'plugins.security.ssl.transport.enforce_hostname_verification' => 'false',
+		'plugins.security.ssl.http.enabled' => 'false',
+		'plugins.security.authcz.admin_dn' => 'CN=nobody',
+		'plugins.security.allow_default_init_securityindex' => 'true',
+		'plugins.security.restapi.roles_enabled' => 'all_access',
+		'plugins.security.audit.type' => 'noop',
+		%{ $self->{settings} } };
+	$self->{http} = HTTP::Tiny->new(timeout => 60, default_headers => { authorization => 'Basic ' . MIME::Base64::encode("admin:$admin_password", '') });
+	return;
+}
+
+sub _class_path
+{
+	my ($self) = @_;
+	return join ':', map { cached($_) . '/lib/*' } $self->{kind} eq 'opensearch_security' ? ('opensearch', 'opensearch_security') : $self->{kind};
 }
 
 # Other settings, which need a restart.
@@ -106,7 +153,7 @@ sub _command
 			"ES_TMPDIR=$dir/tmp", cached('elasticsearch') . '/server/bin/elasticsearch');
 	}
 	return (
-		$self->java($self->{kind} eq 'opensearch3' ? 21 : 17), "-Xms$self->{heap}", "-Xmx$self->{heap}", "-Djava.io.tmpdir=$dir", '-cp', cached($self->{kind}) . '/lib/*',
+		$self->java($self->{kind} eq 'opensearch3' ? 21 : 17), "-Xms$self->{heap}", "-Xmx$self->{heap}", "-Djava.io.tmpdir=$dir", $self->{kind} eq 'opensearch_security' ? '-Dplugin=org.opensearch.security.OpenSearchSecurityPlugin' : (), '-cp', $self->_class_path,
 		test_folder() . '/clients/opensearch/Run.java', $dir, $self->{port}, map { "$_=$self->{settings}{$_}" } sort keys %{ $self->{settings} });
 }
 
