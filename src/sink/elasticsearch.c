@@ -664,19 +664,19 @@ find_old(es_sink *s)
 	int64 today = sl_now_ns() / ((int64) 86400 * 1000000000);
 
 	forget_old(s);
-	if (!list || list->kind != SL_LIST)
+	if (!list || list->kind != SL_MAP)
 		return;
 	/* they outlive this answer */
 	s->old = MemoryContextAlloc(TopMemoryContext, (list->n + 1) * sizeof(char *));
 	for (size_t i = 0; i < list->n; i++)
 	{
-		const sl_node *name = list->entries[i].value->kind == SL_MAP ? sl_node_get(list->entries[i].value, "index") : NULL;
+		sl_str name = list->entries[i].key;
 		int64 day;
 		char *text;
 
-		if (!name || name->text.n > SL_INDEX_MAX)
+		if (name.n > SL_INDEX_MAX)
 			continue;
-		text = strndup(name->text.p, name->text.n);
+		text = strndup(name.p, name.n);
 		if (text && sl_index_day(s->es->index, text, &day) && day < today - s->es->retention)
 			s->old[s->n_old++] = MemoryContextStrdup(TopMemoryContext, text);
 		free(text);
@@ -708,7 +708,7 @@ start_control(es_sink *s)
 			break;
 		case LIST_INDICES:
 			sl_index_wildcard(wildcard, s->es->index);
-			ask(s, "GET", psprintf("/_cat/indices/%s?h=index&format=json&expand_wildcards=open,closed", wildcard), NULL);
+			ask(s, "GET", psprintf("/%s/_alias?expand_wildcards=open,closed", wildcard), NULL);
 			break;
 		case DELETE_INDEX:
 			ask(s, "DELETE", psprintf("/%s", s->old[s->n_old - 1]), NULL);
@@ -752,6 +752,18 @@ control_failed(es_sink *s, const char *what)
 	s->control_after = s->paused_until;
 	if (s->stage == SEE_TEMPLATE)
 		s->stage = ASK_TEMPLATE;
+}
+
+/* Old indices stay: what is shipped isn't held up by that, and it is tried again in an hour. */
+static void
+keeping_failed(es_sink *s, const char *what)
+{
+	char text[SL_ERROR_MAX],
+		said[256];
+
+	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
+	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
+	ereport(WARNING, (errmsg("sink \"%s\" could not %s indices older than its option retention: %s%s%s", s->es->name, what, text, said[0] ? ": " : "", said)));
 }
 
 /* What somebody may do whom the server lets. */
@@ -811,12 +823,16 @@ take_control(es_sink *s)
 		case LIST_INDICES:
 			if (ok)
 				find_old(s);
+			else
+				keeping_failed(s, "list");
 			s->stage = ok && s->n_old > 0 ? DELETE_INDEX : READY;
 			break;
 		case DELETE_INDEX:
 			if (ok)
 				ereport(LOG, (errmsg("sink \"%s\" deleted index \"%s\"", s->es->name, s->old[s->n_old - 1]),
 							  errdetail("Its option retention is %d days.", s->es->retention)));
+			else
+				keeping_failed(s, "delete");
 			pfree(s->old[--s->n_old]);
 			if (s->n_old == 0 || !ok)
 			{

@@ -17,7 +17,8 @@ my $server = StackLens::Server->new('rights', conf => "stacklens.secrets_directo
 
 sub secret { my ($text) = @_; open my $file, '>', "$dir/secrets/password" or die; print $file $text; close $file; return }
 sub security { my ($method, $what, $body) = @_; return $es->request($method, "/_plugins/_security/api/$what", $body) }
-sub role { my (@cluster) = @_; return security(PUT => 'roles/shipper', { cluster_permissions => [@cluster], index_permissions => [ { index_patterns => ['stacklens-logs-*'], allowed_actions => [qw(crud create_index indices:admin/get indices:admin/delete)] } ] }) }
+my @index;
+sub role { my (@cluster) = @_; return security(PUT => 'roles/shipper', { cluster_permissions => [@cluster], index_permissions => [ { index_patterns => ['stacklens-logs-*'], allowed_actions => [qw(create_index crud), @index] } ] }) }
 sub user { my ($password, @roles) = @_; return security(PUT => 'internalusers/shipper', { password => $password, opendistro_security_roles => \@roles }) }
 
 my $ingested = 0;
@@ -65,4 +66,14 @@ no_alarm();
 arrived('given back, all arrives');
 is($server->sql(q{SELECT count(*) FROM stacklens.search('number')}), $ingested, 'and is found');
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'nothing was set aside');
+
+$es->request('PUT', '/stacklens-logs-2020.01.01', undef);
+$server->sql(q{SELECT stacklens.alter_sink('logs', options => '{"username": "shipper", "password": "file:password", "retention": 30}')});
+ok(eval { poll_for('the message', 30, sub { $server->log_text =~ /sink "logs" could not list indices older than its option retention: .*HTTP 403/ }) }, 'without the right to, that is told');
+@index = qw(indices:admin/aliases/get indices:admin/delete);
+role(@rights, 'cluster_manage_index_templates');
+$server->sql(q{SELECT stacklens.pause_sink('logs')});
+$server->sql(q{SELECT stacklens.resume_sink('logs')});
+ok(eval { poll_for('an old index to be deleted', 30, sub { !grep { $_->{index} eq 'stacklens-logs-2020.01.01' } @{ $es->request('GET', '/_cat/indices/stacklens-logs-*?format=json') } }) },
+	'the rights that the manual names are enough for retention');
 done_testing();
