@@ -321,7 +321,8 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 {
 	FILE *file;
 	sl_arena arena,
-		scratch;
+		scratch,
+		image;
 	sl_matcher *matcher;
 	sl_str *rests; /* by rule */
 	char event[32];
@@ -346,7 +347,10 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	}
 	setvbuf(file, NULL, _IOFBF, 256 * 1024);
 	sl_ruleset_finish(l->set, report_link, l);
-	matcher = sl_matcher_new(&l->arena, l->set);
+	/* as workers run it: in one piece, apart from what building it left behind */
+	sl_arena_init(&image, 0, out_of_memory);
+	l->set = sl_ruleset_load(sl_ruleset_save(l->set, &l->arena), &image);
+	matcher = sl_matcher_new(&image, l->set);
 	rests = sl_alloc0(&l->arena, (sl_ruleset_size(l->set) + 1) * sizeof(sl_str));
 	sl_arena_init(&arena, 0, out_of_memory);
 	sl_arena_init(&scratch, 0, out_of_memory);
@@ -396,6 +400,7 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	free(line);
 	sl_arena_free(&arena);
 	sl_arena_free(&scratch);
+	sl_arena_free(&image);
 	if (ferror(file))
 	{
 		fprintf(stderr, "stacklens-rule: could not read \"%s\": %s\n", events, strerror(errno));
