@@ -23,6 +23,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 PG_FUNCTION_INFO_V1(stacklens_read_rules);
 PG_FUNCTION_INFO_V1(stacklens_match);
 PG_FUNCTION_INFO_V1(stacklens_explain);
@@ -588,6 +592,10 @@ sl_rules_publish(void)
 		sl_wake_at_commit(SL_EVALUATOR);
 	}
 	sl_arena_reset(&arena);
+#ifdef __GLIBC__
+	/* what compiling took is much, and is wanted again with the next change only */
+	malloc_trim(0);
+#endif
 	strlcpy(published, version, sizeof(published));
 }
 

@@ -168,7 +168,7 @@ arrived('and the documents later');
 
 # --- TLS: another's name, another's CA, then the right ones ---
 system(qq{cd $dir && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null}
-	  . join('', map { qq{ && openssl req -newkey rsa:2048 -nodes -keyout $_.key -out $_.csr -subj /CN=$_ 2>/dev/null && printf 'subjectAltName=DNS:$_' >$_.ext && openssl x509 -req -in $_.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $_.ext -out $_.pem 2>/dev/null} } qw(localhost elsewhere))) == 0 or die;
+	  . join('', map { qq{ && openssl req -newkey rsa:2048 -nodes -keyout $_.key -out $_.csr -subj /CN=$_ 2>/dev/null && printf 'subjectAltName=DNS:$_' >$_.ext && openssl x509 -req -in $_.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $_.ext -out $_.pem 2>/dev/null} } qw(localhost elsewhere client))) == 0 or die;
 my %tls = map { ($_ => fault_server("$dir/$_.pem", "$dir/$_.key")) } qw(localhost elsewhere);
 system("cp $dir/ca.pem $dir/secrets/ca") == 0 or die;
 $server->sql(q{SELECT stacklens.drop_sink('faulty')});
@@ -178,8 +178,22 @@ $server->sql("SELECT stacklens.alter_sink('tls', url => '$tls{elsewhere}', optio
 status('is not trusted over TLS', 'a certificate of another name is told', 'tls');
 $server->sql("SELECT stacklens.alter_sink('tls', url => '$tls{localhost}')");
 ok($server->wait_for('documents over TLS', q{SELECT documents > 0 AND lag = 0 AND status IS NULL FROM stacklens.stat_sinks}, seconds => 30), 'with the right CA and name all is shipped');
+my $strict = fault_server("$dir/localhost.pem", "$dir/localhost.key", "$dir/ca.pem");
+system("cp $dir/client.key $dir/secrets/client_key && cp $dir/client.pem $dir/secrets/client") == 0 or die;
+$server->sql("SELECT stacklens.alter_sink('tls', url => '$strict')");
+ingest(5);
+status('TLS|ended the connection', 'a server that asks for a certificate does not let us in without', 'tls');
+$server->sql("SELECT stacklens.alter_sink('tls', options => '{\"ca\": \"file:ca\", \"certificate\": \"file:client\", \"key\": \"file:client_key\"}')");
+ok($server->wait_for('documents over TLS', q{SELECT lag = 0 AND status IS NULL FROM stacklens.stat_sinks}, seconds => 30), 'with one of its CA it does');
 $server->sql(qq{SELECT stacklens.alter_sink('tls', url => '@{[ $url =~ s/http/https/r ]}')});
 status('TLS|ended the connection', 'a server without TLS is told', 'tls');
+
+# --- an API key ---
+write_file("$dir/secrets/api_key", "aWQ6a2V5\n");
+$server->sql("SELECT stacklens.alter_sink('tls', url => '$url', options => '{\"api_key\": \"file:api_key\"}')");
+ingest(5);
+ok($server->wait_for('documents by an API key', q{SELECT lag = 0 AND status IS NULL FROM stacklens.stat_sinks}, seconds => 30), 'by an API key');
+is((grep { $_->{path} =~ m{^/_bulk} } @{ told('requests') })[-1]{authorization}, 'ApiKey aWQ6a2V5', 'which the secret is');
 
 # --- secrets may be sent to some hosts only, and files may be missing ---
 $server->sql(q{ALTER SYSTEM SET stacklens.secret_hosts = 'search.example'});
