@@ -1738,7 +1738,10 @@ BEGIN
 			CONTINUE;			-- empty, it harms nobody
 		END;
 	END LOOP;
-	DELETE FROM stacklens_internal.logs_shipped s WHERE s.at < now() - keep;
+	-- those of days that are gone
+	DELETE FROM stacklens_internal.logs_shipped s WHERE s.at < (SELECT min(to_date(substr(c.relname, 6), 'YYYY_MM_DD'))
+		FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+		WHERE i.inhparent = 'stacklens.logs'::regclass AND c.relname ~ '^logs_\d{4}_\d\d_\d\d$');
 END
 $$;
 

@@ -155,22 +155,31 @@ next_url(es_sink *s)
 
 /*
  * Who we say we are was not believed: the secret may be another by now.  It
- * is read again before the next request; FATAL where it can't be.
+ * is read again before the next request; FATAL where it can't be.  Where more
+ * than that has changed, a shipper with all of it is about to take our place.
  */
 static void
 renew_authorization(es_sink *s)
 {
 	MemoryContext context = CurrentMemoryContext;
-	char *old = s->es->server.authorization;
+	const sl_http_server *server = &s->es->server,
+						 *now;
+	bool same;
 
-	if (!old)
+	if (!server->authorization)
 		return;
 	sl_begin();
 	MemoryContextSwitchTo(context);
-	s->es->server.authorization = MemoryContextStrdup(TopMemoryContext, sl_elasticsearch_load(s->es->name, FATAL)->server.authorization);
+	now = &sl_elasticsearch_load(s->es->name, FATAL)->server;
 	sl_commit();
 	MemoryContextSwitchTo(context);
-	pfree(old);
+	same = now->authorization && now->n_urls == server->n_urls;
+	for (int i = 0; same && i < server->n_urls; i++)
+		same = strcmp(now->urls[i], server->urls[i]) == 0;
+	if (!same)
+		return;
+	pfree(s->es->server.authorization);
+	s->es->server.authorization = MemoryContextStrdup(TopMemoryContext, now->authorization);
 }
 
 static void
@@ -763,6 +772,8 @@ keeping_failed(es_sink *s, const char *what)
 
 	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
 	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
+	if (s->control->status == 401)
+		renew_authorization(s);
 	ereport(WARNING, (errmsg("sink \"%s\" could not %s indices older than its option retention: %s%s%s", s->es->name, what, text, said[0] ? ": " : "", said)));
 }
 
@@ -831,10 +842,11 @@ take_control(es_sink *s)
 			if (ok)
 				ereport(LOG, (errmsg("sink \"%s\" deleted index \"%s\"", s->es->name, s->old[s->n_old - 1]),
 							  errdetail("Its option retention is %d days.", s->es->retention)));
-			else
+			/* another source's shipper may have been there before */
+			else if (!absent)
 				keeping_failed(s, "delete");
 			pfree(s->old[--s->n_old]);
-			if (s->n_old == 0 || !ok)
+			if (s->n_old == 0 || !(ok || absent))
 			{
 				forget_old(s); /* what is left is found again */
 				s->stage = READY;

@@ -78,8 +78,8 @@ typedef struct inbox
 
 static const char page_query[] = PAGE_QUERY("");
 
-/* Not by NOT EXISTS: a join could lose the order, and read all before it gives the first. */
-static const char shipper_page_query[] = PAGE_QUERY(" AND id NOT IN (SELECT s.id FROM stacklens_internal.logs_shipped s)");
+/* By a scalar, which is looked up row by row: a join could lose the order, and read all before it gives the first. */
+static const char shipper_page_query[] = PAGE_QUERY(" AND (SELECT s.id FROM stacklens_internal.logs_shipped s WHERE s.id = logs.id) IS NULL");
 
 enum
 {

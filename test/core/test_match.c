@@ -319,6 +319,40 @@ test_hostile(void)
 	sl_arena_reset(arena);
 }
 
+/* What is remembered of values is what is found of them: in each field its own, also of those with more than is kept. */
+static void
+test_repeated(void)
+{
+	sl_ruleset *set = sl_ruleset_new(tap_arena());
+	sl_matcher *matcher;
+	const uint32_t *found;
+	char text[129] = {0};
+	int wrong = 0;
+
+	memset(text, 'a', 128);
+	for (int i = 0; i < 552; i++)
+		sl_ruleset_add(set, selection(i == 100 ? "{\"f|contains\":\"a?a?a?a\"}" : sl_strf(tap_arena(), "{\"f|contains\":\"a?%c?%c?%c\"}", 'b' + i % 20, 'b' + i / 20 % 20, 'b' + i / 400).p));
+	sl_ruleset_add(set, selection("{\"g\":\"same\"}"));
+	sl_ruleset_add(set, selection("{\"h|endswith\":\"ame\",\"g\":null}"));
+	sl_ruleset_add(set, selection("{\"k|re\":\"^S\"}"));
+	sl_ruleset_finish(set, NULL, NULL);
+	matcher = sl_matcher_new(tap_arena(), set);
+	for (int i = 0; i < 40; i++)
+		wrong += sl_match(matcher, read_record(sl_strf(tap_arena(), "{\"f\":\"%s\"}", text).p), tap_arena(), &found) != 1 || found[0] != 100;
+	is_int(wrong, 0, "a value of which much is true, over and over");
+	for (int i = 0; i < 40; i++)
+		wrong += sl_match(matcher, read_record(i % 2 ? "{\"g\":\"same\",\"h\":\"x\"}" : "{\"g\":null,\"h\":\"same\"}"), tap_arena(), &found) != 1 || found[0] != (i % 2 ? 552u : 553u);
+	is_int(wrong, 0, "the same value in two fields");
+	for (int i = 0; i < 40; i++)
+		wrong += sl_match(matcher, read_record(i % 2 ? "{\"k\":\"Same\"}" : "{\"k\":\"same\"}"), tap_arena(), &found) != (size_t) (i % 2);
+	is_int(wrong, 0, "and in another case");
+	/* more than it remembers, and all of them again */
+	for (int i = 0; i < 6000; i++)
+		wrong += sl_match(matcher, read_record(sl_strf(tap_arena(), "{\"h\":\"%d%s\",\"g\":null}", i % 3000, i % 3 ? "" : "ame").p), tap_arena(), &found) != (size_t) (i % 3 == 0);
+	is_int(wrong, 0, "and thousands of them");
+	sl_arena_reset(tap_arena());
+}
+
 /* Each filter of a rule narrows it; many take no more than their number. */
 static void
 test_filters(void)
@@ -349,6 +383,8 @@ test_filters(void)
  * Searches that grow with the square of a text, or worse, are given up; what
  * grows with the text alone isn't.
  */
+#define TEN "(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)(\\w|a)"
+
 static void
 test_budget(void)
 {
@@ -372,6 +408,9 @@ test_budget(void)
 		{"\\w+ error", "some words ", 1000000, "and none: rx", SL_REGEX_ABSENT},
 		{"\\w+ error", "some words ", 1000000, "word error", SL_REGEX_FOUND},
 		{"(?:[a-z]+:)+\\d", "abc:", 2000, " 5", SL_REGEX_ABSENT},
+		{"^" TEN TEN TEN "-", "a", 40, "-", SL_REGEX_GIVEN_UP},
+		{"(?=a\\X++).(?=a\\X++).(?=a\\X++).(?=a\\X++).(?=a\\X++).c", "a", 2000, "", SL_REGEX_ABSENT},
+		{"(?1)s|(a*+)", "k", 3, "", SL_REGEX_FOUND},
 		{"x.{200}y|[0-9a-f]{32}", "0123456789abcdef g ", 1000000, "", SL_REGEX_ABSENT},
 	};
 	static const char *const words[] = {"absent", "found", "given up"};
@@ -428,6 +467,7 @@ main(void)
 	test_long_literals();
 	sl_arena_reset(tap_arena());
 	test_hostile();
+	test_repeated();
 	test_filters();
 	test_budget();
 	sl_arena_free(tap_arena());

@@ -86,7 +86,9 @@ sl_recall_mark(recalled *r, uint32_t predicate, bool exact)
 {
 	uint32_t mark = predicate * 2 + exact;
 
-	for (int i = 0; i < r->n_marks && i < RECALL_MARKS; i++)
+	if (r->n_marks > RECALL_MARKS)
+		return; /* too many: it won't be kept */
+	for (int i = 0; i < r->n_marks; i++)
 		if (r->marks[i] == mark)
 			return;
 	if (r->n_marks < RECALL_MARKS)

@@ -135,7 +135,8 @@ read_class(parser *p)
 		if (p->s.p[p->at] == '\\')
 		{
 			p->at++;
-			if (!more(p) || p->s.p[p->at] == 'Q' || p->s.p[p->at] == 'E')
+			/* "\c]" is one character */
+			if (!more(p) || p->s.p[p->at] == 'Q' || p->s.p[p->at] == 'E' || p->s.p[p->at] == 'c')
 				return give_up(p);
 			/* an escaped letter or digit is a class or a code */
 			if (((p->s.p[p->at] | 0x20) >= 'a' && (p->s.p[p->at] | 0x20) <= 'z') || (p->s.p[p->at] >= '0' && p->s.p[p->at] <= '9'))
@@ -274,6 +275,12 @@ read_count(parser *p, size_t *least, bool *once)
 			break;
 		case '{':
 			at++;
+			/* counts to later versions of PCRE2, a brace to others */
+			if (at < p->s.n && (p->s.p[at] == ',' || p->s.p[at] == ' ' || p->s.p[at] == '\t'))
+			{
+				p->failed = true;
+				return false;
+			}
 			while (at < p->s.n && p->s.p[at] >= '0' && p->s.p[at] <= '9' && *least < 10000)
 				*least = *least * 10 + (size_t) (p->s.p[at++] - '0');
 			if (at == p->at + 1)

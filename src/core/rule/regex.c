@@ -3,6 +3,10 @@
  *	  Regular expressions: PCRE2 says what they mean, and a budget of work how
  *	  long it may look for them.
  *
+ * PCRE2's machine code is faster, and isn't used: its version 10.42 doesn't
+ * count what goes back between alternatives, so that "^(\w|a)(\w|a)…" takes
+ * hours, and misses "(?1)s|(a*+)" in "kkk".
+ *
  * PCRE2's own limit counts the steps from each place of a text anew, and not
  * what one step reads: "\d+ error" takes 10 s to miss in 100,000 digits and
  * makes no step that would count.  So a search is tried twice.  First as it
@@ -21,9 +25,13 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A text as short as this, and as many steps from all of its places together, need no account. */
-#define SHORT_TEXT 4096
-#define SHORT_STEPS 256000
+/*
+ * A text as short as this, and as many steps from each of its places, need no
+ * account: fewer where it is longer, since each may read all of it.
+ */
+#define SHORT_TEXT 2048
+#define SHORT_STEPS 500
+#define SHORT_WORK 131072000
 
 /* What a search may cost: a callout is about 16 of what a byte costs. */
 #define CALLOUT_WORK 16
@@ -49,7 +57,6 @@ struct sl_regex
 	pcre2_code *plain;
 	pcre2_code *counted; /* made when first needed */
 	bool uncountable;	 /* too large for it */
-	bool searched;		 /* before: then it has machine code, where the system lets it */
 };
 
 struct sl_regex_scratch
@@ -181,10 +188,6 @@ sl_regex_scratch_free(sl_regex_scratch *s)
 static int
 search_plain(sl_regex *regex, sl_regex_scratch *s, sl_str text, uint32_t steps)
 {
-	/* many an expression is read to be checked, and never searched for */
-	if (!regex->searched)
-		pcre2_jit_compile(regex->plain, PCRE2_JIT_COMPLETE);
-	regex->searched = true;
 	pcre2_set_match_limit(s->plain, steps);
 	return pcre2_match(regex->plain, (PCRE2_SPTR) text.p, text.n, 0, PCRE2_NO_UTF_CHECK, s->found, s->plain);
 }
@@ -216,8 +219,12 @@ sl_regex_search(sl_regex *regex, sl_regex_scratch *s, sl_str text)
 	int result = PCRE2_ERROR_MATCHLIMIT;
 
 	if (text.n <= SHORT_TEXT)
-		result = search_plain(regex, s, text, SHORT_STEPS / (uint32_t) (text.n + 1) + 1);
-	if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_JIT_STACKLIMIT)
+	{
+		size_t steps = SHORT_WORK / (text.n * text.n + 1);
+
+		result = search_plain(regex, s, text, (uint32_t) (steps < SHORT_STEPS ? steps : SHORT_STEPS));
+	}
+	if (result == PCRE2_ERROR_MATCHLIMIT)
 		result = search_counted(regex, s, text);
 	return result >= 0 ? SL_REGEX_FOUND : result == PCRE2_ERROR_NOMATCH ? SL_REGEX_ABSENT
 																		: SL_REGEX_GIVEN_UP;
