@@ -110,8 +110,10 @@ ok($server->wait_for('both', $alerts, is => '1500/1500'), 'and judged once');
 for my $round (1 .. 3)
 {
 	$server->sql(qq{SELECT count(stacklens.ingest(jsonb_build_object('kind', 'm', 'n', 5000 + $round, 'message', 'good')))});
-	kill 'KILL', $server->worker_pid('evaluator');
-	poll_for('the server', 60, sub { ($server->try_sql('SELECT 1'))[0] == 0 });
+	my $killed = $server->worker_pid('evaluator');
+	kill 'KILL', $killed;
+	# the server answers for a moment still, before it sees that one of its own is gone
+	poll_for('the server to have started anew', 60, sub { my ($status, $new) = $server->try_sql("SELECT bool_and(pid <> $killed) FROM stacklens.stat_workers WHERE kind = 'evaluator'"); $status == 0 && $new eq 't' });
 }
 ok($server->wait_for('all', $alerts, is => '1503/1503'), 'kill -9 sets nothing aside');
 is($server->sql('SELECT count(*) FROM stacklens.dead_letters'), 0, 'nothing at all');
