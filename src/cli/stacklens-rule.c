@@ -349,11 +349,12 @@ eval(loaded *l, char **paths, size_t n_paths, const char *events)
 	sl_ruleset_finish(l->set, report_link, l);
 	/* as workers run it: in one piece, apart from what building it left behind */
 	sl_arena_init(&image, 0, out_of_memory);
-	l->set = sl_ruleset_load(sl_ruleset_save(l->set, &l->arena), &image);
+	sl_arena_init(&scratch, 0, out_of_memory);
+	l->set = sl_ruleset_load(sl_ruleset_save(l->set, &scratch), &image);
+	sl_arena_reset(&scratch);
 	matcher = sl_matcher_new(&image, l->set);
 	rests = sl_alloc0(&l->arena, (sl_ruleset_size(l->set) + 1) * sizeof(sl_str));
 	sl_arena_init(&arena, 0, out_of_memory);
-	sl_arena_init(&scratch, 0, out_of_memory);
 	start = clock();
 	while ((n = getline(&line, &cap, file)) >= 0)
 	{

@@ -424,18 +424,28 @@ judge_items(es_sink *s, request *r, sl_bulk_item *items)
 			 because->verdict == SL_REFUSED ? "; so many are hardly the documents' fault: mend the index, or set the option on_mass_refusal to set_aside" : "");
 }
 
+/* What the server's own words are cut to. */
+#define SAID_MAX 256
+
+/* Why a request failed, and what the server said of it; where we weren't believed, the secret is read again. */
+static void
+explain_failure(es_sink *s, const sl_http *http, int url, char text[SL_ERROR_MAX], char said[SAID_MAX])
+{
+	sl_http_describe(http, &s->es->server, url, text, SL_ERROR_MAX);
+	sl_bulk_error(http->answer, http->n, &s->arena, said, SAID_MAX);
+	if (http->status == 401)
+		renew_authorization(s);
+}
+
 /* A request as a whole that wasn't answered as it should be. */
 static void
 judge_failure(es_sink *s, request *r)
 {
 	sl_shipment *shipment = r->carries;
 	char text[SL_ERROR_MAX],
-		said[256];
+		said[SAID_MAX];
 	long status = r->http->status;
 
-	sl_http_describe(r->http, &s->es->server, r->url, text, sizeof(text));
-	if (status == 401)
-		renew_authorization(s);
 	pg_atomic_fetch_add_u64(&sl_my_slot->retries, r->n);
 	if (status == 413)
 	{
@@ -450,7 +460,7 @@ judge_failure(es_sink *s, request *r)
 			s->bulk = Max(1, r->bytes / 2);
 		return;
 	}
-	sl_bulk_error(r->http->answer, r->http->n, &s->arena, said, sizeof(said));
+	explain_failure(s, r->http, r->url, text, said);
 	alarm_of(s, "%s%s%s", text, said[0] ? ": " : "", said);
 	if (status >= 300 && status != 429 && status < 500)
 		stopped(s);
@@ -746,12 +756,9 @@ static void
 control_failed(es_sink *s, const char *what)
 {
 	char text[SL_ERROR_MAX],
-		said[256];
+		said[SAID_MAX];
 
-	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
-	if (s->control->status == 401)
-		renew_authorization(s);
-	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
+	explain_failure(s, s->control, s->url, text, said);
 	if (text[0])
 		alarm_of(s, "%s%s%s%s%s", what, what[0] ? ": " : "", text, said[0] ? ": " : "", said);
 	else
@@ -768,12 +775,9 @@ static void
 keeping_failed(es_sink *s, const char *what)
 {
 	char text[SL_ERROR_MAX],
-		said[256];
+		said[SAID_MAX];
 
-	sl_http_describe(s->control, &s->es->server, s->url, text, sizeof(text));
-	sl_bulk_error(s->control->answer, s->control->n, &s->arena, said, sizeof(said));
-	if (s->control->status == 401)
-		renew_authorization(s);
+	explain_failure(s, s->control, s->url, text, said);
 	ereport(WARNING, (errmsg("sink \"%s\" could not %s indices older than its option retention: %s%s%s", s->es->name, what, text, said[0] ? ": " : "", said)));
 }
 

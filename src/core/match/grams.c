@@ -136,13 +136,13 @@ by_slot(const void *a, const void *b)
 
 /* How many literals hold each gram: a table of counts by hash, which may lump a few. */
 static uint32_t *
-count_grams(sl_arena *arena, const scanner *s, uint32_t mask)
+count_grams(sl_arena *arena, const scanner *s)
 {
-	uint32_t *counts = sl_alloc0(arena, sizeof(uint32_t) * (mask + 1));
+	uint32_t *counts = sl_alloc0(arena, sizeof(uint32_t) * (UINT16_MAX + 1));
 
 	for (uint32_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k + 4 <= s->patterns[i].n; k++)
-			counts[gram_hash(load4(s->patterns[i].p + k)) & mask]++;
+			counts[gram_hash(load4(s->patterns[i].p + k)) & UINT16_MAX]++;
 	return counts;
 }
 
@@ -219,7 +219,7 @@ sl_scanner_finish(sl_arena *arena, scanner *s)
 	g->sure = sl_alloc0(arena, (UINT32_C(4) << g->bits) / 8);
 	g->pairs = g->n_short ? sl_alloc0(arena, 65536 / 8) : NULL;
 	g->anchors = sl_alloc0(arena, (s->n + 1) * sizeof(anchor));
-	counts = count_grams(arena, s, UINT16_MAX);
+	counts = count_grams(arena, s);
 	for (uint32_t i = 0; i < s->n; i++)
 	{
 		sl_str text = s->patterns[i];

@@ -365,7 +365,6 @@ replay(sl_matcher *m, entry *e, recalled *r)
 static void
 ask_memory(sl_matcher *m, entry *e)
 {
-	e->hash = 0;
 	if (m->recall && e->repeats && e->value->type == SL_STRING && (*e->repeats >= FORGET || m->epoch % NOW_AND_THEN == 0))
 		e->hash = sl_recall_ask(m->recall, e->field, e->keywords, e->value->u.s);
 }
